@@ -1,0 +1,98 @@
+"""Alembic's entry: connects the migrations to a database, or to a script of SQL."""
+
+from __future__ import annotations
+
+import os
+from logging.config import fileConfig
+from typing import Any
+
+from alembic import context
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, NullPool, create_engine
+
+from eventsourcing_alchemy.dialects.schemas import CreateMissingSchema, ensure_schema
+from eventsourcing_alchemy.dialects.urls import normalise_url
+from eventsourcing_alchemy.migrate import VERSION_TABLE, declared
+from eventsourcing_alchemy.tables import metadata
+
+DEFAULT_URL = "sqlite:///eventsourcing.db"
+
+
+def main() -> None:
+    """Run Alembic's command: on a caller's connection, offline, or on a database."""
+    attributes = context.config.attributes
+    schema = attributes.get("schema", os.environ.get("SQLALCHEMY_SCHEMA")) or None
+    if (connection := attributes.get("connection")) is not None:
+        run_on(connection, schema)
+        return
+    configure_logging()
+    url = database_url()
+    if context.is_offline_mode():
+        run_offline(url, schema)
+        return
+    # Alembic does not commit what runs in a transaction of ours.
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        run_on(connection, schema)
+
+
+def database_url() -> URL:
+    """Return the URL of the environment; a configuration file would expand its %."""
+    try:
+        return normalise_url(os.environ.get("SQLALCHEMY_URL") or DEFAULT_URL)
+    except ValueError as error:
+        raise CommandError(f"SQLALCHEMY_URL: {error}") from None
+
+
+def run_on(connection: Connection, schema: str | None) -> None:
+    """Run on a connection that is in a transaction, which is left open."""
+    default = connection.dialect.default_schema_name
+    context.configure(
+        connection=connection,
+        target_metadata=declared(schema),
+        version_table=VERSION_TABLE,
+        version_table_schema=schema,
+        # Alembic knows the default schema by no name, also where it was given one.
+        **only_ours_in(None if schema == default else schema),
+    )
+    reads_only = context.get_context().opts.get("dont_mutate", False)
+    if schema is not None and not reads_only:
+        # Before anything else, because Alembic's version table is in it.
+        ensure_schema(connection, schema)
+    context.run_migrations()
+
+
+def only_ours_in(schema: str | None) -> dict[str, Any]:
+    """Return the options that keep autogeneration to our tables in that schema."""
+
+    def include_name(name: str | None, type_: str, _parents: Any) -> bool:
+        if type_ == "schema":
+            return name == schema
+        return type_ != "table" or name in metadata.tables
+
+    return {"include_schemas": schema is not None, "include_name": include_name}
+
+
+def run_offline(url: URL, schema: str | None) -> None:
+    """Print the SQL. Needs the name of the database only, neither driver nor server."""
+    context.configure(
+        dialect_name=url.drivername,
+        literal_binds=True,
+        version_table=VERSION_TABLE,
+        version_table_schema=schema,
+    )
+    # Nobody reads what Alembic's INSERT would return, and Oracle could not say it.
+    context.get_context().dialect.insert_returning = False
+    with context.begin_transaction():
+        if schema is not None:
+            context.execute(CreateMissingSchema(schema))
+        context.run_migrations()
+
+
+def configure_logging() -> None:
+    """Configure logging as the configuration file says, if it says so."""
+    file = context.config.config_file_name
+    if file is not None and context.config.file_config.has_section("loggers"):
+        fileConfig(file, disable_existing_loggers=False)
+
+
+main()

@@ -1,0 +1,98 @@
+"""Whatever is run on this project: ``python -m nox --list`` tells what there is.
+
+The tests on another Python or SQLAlchemy: ``nox -s "tests-3.13(sqlalchemy='2.0')"``,
+``nox -s tests-3.12`` for both ends of SQLAlchemy, ``nox -s tests -P 3.12`` for the
+newest one.
+"""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["lint", "types", "tests", "docs"]
+nox.options.reuse_venv = "yes"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ["3.11", "3.12", "3.13"]
+SQLALCHEMY = {"2.0": "SQLAlchemy==2.0.40", "2.1": "SQLAlchemy>=2.1,<2.2"}
+"""The oldest one that pyproject.toml allows, and the newest."""
+
+
+def groups(*names: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+def run_tests(session: nox.Session, sqlalchemy: str) -> None:
+    session.install("-e", ".", sqlalchemy, *groups("tests", "demo"))
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Test on this Python and the newest SQLAlchemy."""
+    run_tests(session, SQLALCHEMY["2.1"])
+
+
+for python in PYTHONS:
+
+    @nox.session(name=f"tests-{python}", python=python)
+    @nox.parametrize("sqlalchemy", list(SQLALCHEMY))
+    def tests_elsewhere(session: nox.Session, sqlalchemy: str) -> None:
+        """Test on a Python and an SQLAlchemy that you choose."""
+        run_tests(session, SQLALCHEMY[sqlalchemy])
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*groups("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of everything, this file too."""
+    session.install("-e", ".", "nox", *groups("types", "tests", "demo"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build; a warning is an error."""
+    session.install("-e", ".", *groups("docs"))
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "docs", "docs/_build")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Project a repository's history: ``-- --repo PATH``, on any SQLALCHEMY_URL."""
+    session.install("-e", ".[binary,mysql]", *groups("demo"))
+    examples = str(Path("examples").resolve())
+    session.chdir(session.invoked_from)
+    environment = {"PYTHONPATH": examples}
+    session.run("python", "-m", "git_history", *session.posargs, env=environment)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build into dist/, and check that the wheel needs nothing else to run."""
+    session.install(*groups("build"))
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist")
+    (wheel,) = Path("dist").resolve().glob("*.whl")
+    check_wheel(session, wheel)
+
+
+def check_wheel(session: nox.Session, wheel: Path) -> None:
+    root = Path.cwd()
+    empty = Path(session.create_tmp()).resolve() / "empty"
+    session.run("python", "-m", "venv", "--clear", str(empty))
+    python = str(empty / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    session.chdir(empty)
+    environment = {"PYTHONPATH": str(root / "examples")}
+    script = str(root / "tests" / "examples" / "check_installed.py")
+    session.run(python, script, env=environment, external=True)

@@ -1,0 +1,248 @@
+"""What works on every database that SQLAlchemy speaks."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from eventsourcing.persistence import StoredEvent
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Connection,
+    CursorResult,
+    Engine,
+    Table,
+    Update,
+    bindparam,
+    exc,
+    insert,
+    select,
+    update,
+)
+
+from eventsourcing_alchemy.tables import applications
+
+if TYPE_CHECKING:
+    from eventsourcing_alchemy.upserts import Upsert
+
+Options = Mapping[str, Any]
+
+
+class Listening(Protocol):
+    """A connection of this process that turns notifications into hints."""
+
+    def close(self) -> None:
+        """Ends it; returns when its thread and connection are gone."""
+
+    def abandon(self) -> None:
+        """Leaves everything to the parent process, after a fork."""
+
+
+class BaseDialect:
+    """The steps in which databases differ, as any database can do them.
+
+    A subclass overrides those that its database does better. Statements name no
+    schema: `options`, the execution options of each, translate it.
+    """
+
+    append_is_one_statement: ClassVar[bool] = False
+    """Whether `append()` needs no transaction around it."""
+
+    reading_options: ClassVar[Options] = {}
+    """Execution options of connections for single statements that read."""
+
+    def is_private(self, url: URL) -> bool:  # noqa: ARG002
+        """Whether the database lives and dies with one connection."""
+        return False
+
+    def identity(self, url: URL) -> tuple[Any, ...]:
+        """What two URLs of the same database have in common."""
+        return url.get_backend_name(), url.host, url.port, url.database
+
+    def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:  # noqa: ARG002
+        """Keyword arguments for `create_engine()`.
+
+        Args:
+            url: the database.
+            lock_timeout: seconds to wait for a lock.
+        """
+        return {}
+
+    def configure(self, engine: Engine, lock_timeout: float) -> None:
+        """Prepares an engine of ours: event listeners, settings of sessions."""
+
+    def abandon(self) -> None:
+        """Forgets, in a forked child, what the threads of the parent hold."""
+
+    def writing(self, engine: Engine) -> AbstractContextManager[Engine]:
+        """What to hold during a transaction that writes, and what to write with."""
+        return nullcontext(engine)
+
+    def begin_joined(self, connection: Connection) -> None:
+        """Makes sure that the caller's transaction has begun in the database."""
+
+    @contextmanager
+    def migrating(self, connection: Connection) -> Iterator[None]:  # noqa: ARG002
+        """Holds off others who would migrate the same database."""
+        yield
+
+    def append(
+        self,
+        connection: Connection,
+        table: Table,
+        name: str,
+        events: Sequence[StoredEvent],
+        options: Options,
+        *,
+        notify: bool,  # noqa: ARG002
+    ) -> int:
+        """Stores events under the next positions of an application.
+
+        The row of the application in `es_applications` stays locked until the end
+        of the transaction: positions become visible in their order, and a rollback
+        gives them back.
+
+        Args:
+            connection: is in a transaction, unless `append_is_one_statement`.
+            table: of the events.
+            name: of the application.
+            events: one or more.
+            options: execution options.
+            notify: whether to announce the events to other processes.
+
+        Returns:
+            The position of the last event; the others precede it without a gap.
+        """
+        application_id, last = self.take_positions(
+            connection, name, len(events), options
+        )
+        first = last - len(events) + 1
+        rows = [
+            {
+                "application_id": application_id,
+                "notification_id": position,
+                "originator_id": event.originator_id,
+                "originator_version": event.originator_version,
+                "topic": event.topic,
+                "state": event.state,
+            }
+            for position, event in enumerate(events, first)
+        ]
+        connection.execute(insert(table), rows, execution_options=options)
+        return last
+
+    def take_positions(
+        self, connection: Connection, name: str, count: int, options: Options
+    ) -> tuple[int, int]:
+        """Takes the next `count` positions of an application.
+
+        Returns:
+            The application's ID and the last of its positions.
+        """
+        advance = (
+            self._advance_returning
+            if connection.dialect.update_returning
+            else self._advance_and_select
+        )
+        parameters = {"application": name, "count": count}
+        taken = advance(connection, parameters, options)
+        if taken is None:
+            self.register(connection, name, options)
+            taken = advance(connection, parameters, options)
+        if taken is None:
+            msg = f"The row of application {name!r} is gone from es_applications"
+            raise exc.InvalidRequestError(msg)
+        return taken
+
+    def _advance_returning(
+        self, connection: Connection, parameters: Mapping[str, Any], options: Options
+    ) -> tuple[int, int] | None:
+        statement = advance_statement().returning(
+            applications.c.id, applications.c.last_notification_id
+        )
+        row = connection.execute(
+            statement, parameters, execution_options=options
+        ).one_or_none()
+        return None if row is None else (row.id, row.last_notification_id)
+
+    def _advance_and_select(
+        self, connection: Connection, parameters: Mapping[str, Any], options: Options
+    ) -> tuple[int, int] | None:
+        result = connection.execute(
+            advance_statement(), parameters, execution_options=options
+        )
+        if not result.rowcount:
+            return None
+        row = connection.execute(
+            select_application_statement(), parameters, execution_options=options
+        ).one()
+        return row.id, row.last_notification_id
+
+    def application_id(
+        self, connection: Connection, name: str, options: Options
+    ) -> int | None:
+        """The ID of an application, None if it has no row yet."""
+        statement, parameters = select_application_statement(), {"application": name}
+        row = connection.execute(
+            statement, parameters, execution_options=options
+        ).one_or_none()
+        return None if row is None else int(row.id)
+
+    def register(self, connection: Connection, name: str, options: Options) -> None:
+        """Adds the row of an application, unless another process just did."""
+        row = {"name": name, "last_notification_id": 0}
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(applications), row, execution_options=options)
+        except exc.IntegrityError:
+            return
+
+    def upsert(
+        self,
+        upsert: "Upsert",
+        execute: Callable[..., CursorResult[Any]],
+    ) -> CursorResult[Any]:
+        """Updates the row that has the key of the given one, else inserts it.
+
+        Args:
+            upsert: what to write.
+            execute: executes a statement.
+        """
+        result = execute(upsert.as_update())
+        return result if result.rowcount else execute(upsert.as_insert())
+
+    def listen(
+        self,
+        engine: Engine,  # noqa: ARG002
+        wake: Callable[[str], None],  # noqa: ARG002
+    ) -> Listening | None:
+        """Listens for the announcements of other processes.
+
+        Args:
+            engine: of the database to listen to.
+            wake: called with the name of an application that has new events.
+
+        Returns:
+            None where the database, or its driver, announces nothing.
+        """
+        return None
+
+
+@cache
+def advance_statement() -> Update:
+    """Moves the counter of `:application` on by `:count`."""
+    count = bindparam("count", type_=BigInteger)
+    return (
+        update(applications)
+        .where(applications.c.name == bindparam("application"))
+        .values(last_notification_id=applications.c.last_notification_id + count)
+    )
+
+
+@cache
+def select_application_statement() -> Any:
+    """The ID and the last position of `:application`."""
+    return select(applications.c.id, applications.c.last_notification_id).where(
+        applications.c.name == bindparam("application")
+    )

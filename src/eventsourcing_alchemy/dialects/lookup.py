@@ -1,0 +1,22 @@
+"""Which dialect goes with which database."""
+
+from eventsourcing_alchemy.dialects.base import BaseDialect
+from eventsourcing_alchemy.dialects.mysql import MySQLDialect
+from eventsourcing_alchemy.dialects.postgresql import PostgreSQLDialect
+from eventsourcing_alchemy.dialects.sqlite import SQLiteDialect
+
+_DIALECTS: dict[str, type[BaseDialect]] = {
+    "postgresql": PostgreSQLDialect,
+    "sqlite": SQLiteDialect,
+    "mysql": MySQLDialect,
+    "mariadb": MySQLDialect,
+}
+
+
+def dialect_for(backend: str) -> BaseDialect:
+    """What to do differently on a database.
+
+    Args:
+        backend: SQLAlchemy's name of the database, as in a URL.
+    """
+    return _DIALECTS.get(backend, BaseDialect)()

@@ -1,0 +1,182 @@
+"""PostgreSQL: one statement an append, LISTEN/NOTIFY, advisory locks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from eventsourcing.persistence import StoredEvent
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    CursorResult,
+    Engine,
+    String,
+    Table,
+    bindparam,
+    column,
+    event,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.sql.selectable import Select
+
+from eventsourcing_alchemy.dialects.base import (
+    BaseDialect,
+    Listening,
+    Options,
+    advance_statement,
+)
+from eventsourcing_alchemy.dialects.listener import Listener
+from eventsourcing_alchemy.tables import applications
+
+if TYPE_CHECKING:
+    from eventsourcing_alchemy.upserts import Upsert
+
+CHANNEL = "eventsourcing_alchemy"
+
+
+class PostgreSQLDialect(BaseDialect):
+    """Queues on advisory locks, which are cheaper to wait for than rows."""
+
+    append_is_one_statement: ClassVar[bool] = True
+    reading_options: ClassVar[Options] = {"isolation_level": "AUTOCOMMIT"}
+
+    def configure(self, engine: Engine, lock_timeout: float) -> None:
+        """Sets `lock_timeout` in each session."""
+        milliseconds = str(max(1, int(lock_timeout * 1000)))
+
+        @event.listens_for(engine, "connect")
+        def set_lock_timeout(dbapi_connection: Any, _: Any) -> None:
+            cursor = dbapi_connection.cursor()
+            cursor.execute(
+                "SELECT set_config('lock_timeout', %s, false)", (milliseconds,)
+            )
+            cursor.close()
+            dbapi_connection.commit()
+
+    @contextmanager
+    def migrating(self, connection: Connection) -> Iterator[None]:
+        """Waits for an advisory lock, which the end of the transaction releases."""
+        connection.execute(select(func.pg_advisory_xact_lock(lock_key(CHANNEL))))
+        yield
+
+    def append(
+        self,
+        connection: Connection,
+        table: Table,
+        name: str,
+        events: Sequence[StoredEvent],
+        options: Options,
+        *,
+        notify: bool,
+    ) -> int:
+        """Locks, takes positions, inserts and notifies in one statement."""
+        parameters = {
+            "application": name,
+            "queue": lock_key(f"{options.get('schema_translate_map', '')}.{name}"),
+            "count": len(events),
+            "originator_ids": [event.originator_id for event in events],
+            "originator_versions": [event.originator_version for event in events],
+            "topics": [event.topic for event in events],
+            "states": [event.state for event in events],
+        }
+        statement = append_statement(table, notify)
+        last = connection.scalar(statement, parameters, execution_options=options)
+        if last is None:
+            self.register(connection, name, options)
+            last = connection.scalar(statement, parameters, execution_options=options)
+        return int(last)
+
+    def register(self, connection: Connection, name: str, options: Options) -> None:
+        """Needs no savepoint, so works where each statement is a transaction."""
+        statement = insert(applications).on_conflict_do_nothing()
+        row = {"name": name, "last_notification_id": 0}
+        connection.execute(statement, row, execution_options=options)
+
+    def upsert(
+        self,
+        upsert: "Upsert",
+        execute: Callable[..., CursorResult[Any]],
+    ) -> CursorResult[Any]:
+        """INSERT … ON CONFLICT."""
+        statement = insert(upsert.table).values(upsert.values)
+        return execute(
+            statement.on_conflict_do_update(
+                index_elements=upsert.index_elements, set_=upsert.set_
+            )
+        )
+
+    def listen(self, engine: Engine, wake: Callable[[str], None]) -> Listening | None:
+        """LISTENs by psycopg; other drivers have no common way to wait."""
+        if engine.dialect.driver != "psycopg":
+            return None
+        return Listener(engine, CHANNEL, wake)
+
+
+def lock_key(name: str) -> int:
+    """An advisory lock for a name. A collision makes two names share a queue."""
+    digest = blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
+
+
+@cache
+def append_statement(table: Table, notify: bool) -> Select[Any]:
+    """The append, as one statement that returns the last position.
+
+    Those who append to the same application queue on an advisory lock first:
+    waiting for it costs less than waiting for the row, and nobody but the first
+    in the queue meets the row locked.
+    """
+    queue = select(
+        func.pg_advisory_xact_lock(bindparam("queue", type_=BigInteger))
+        .cast(String)
+        .label("locked")
+    ).cte("queue")
+    counter = (
+        advance_statement()
+        # Reading the CTE makes it run, and before the row is locked.
+        .where(select(literal(1)).select_from(queue).exists())
+        .returning(applications.c.id, applications.c.last_notification_id)
+        .cte("counter")
+    )
+    stored = _unnested(table)
+    inserted = (
+        insert(table)
+        .from_select(
+            ["application_id", "notification_id", *_EVENT_COLUMNS],
+            select(
+                counter.c.id,
+                counter.c.last_notification_id
+                - bindparam("count", type_=BigInteger)
+                + stored.c.number,
+                *(stored.c[name] for name in _EVENT_COLUMNS),
+            ).select_from(counter.join(stored, literal(True))),
+            include_defaults=False,
+        )
+        .cte("inserted")
+    )
+    columns: list[Any] = [counter.c.last_notification_id]
+    if notify:
+        columns.append(func.pg_notify(CHANNEL, bindparam("application")))
+    return select(*columns).select_from(counter).add_cte(inserted)
+
+
+_EVENT_COLUMNS = ("originator_id", "originator_version", "topic", "state")
+
+
+def _unnested(table: Table) -> Any:
+    """The events as rows, numbered from 1, from one array a column."""
+    arrays = [
+        bindparam(f"{name}s", type_=ARRAY(table.c[name].type))
+        for name in _EVENT_COLUMNS
+    ]
+    names = [column(name, table.c[name].type) for name in _EVENT_COLUMNS]
+    return (
+        func.unnest(*arrays)
+        .table_valued(*names, with_ordinality="number", name="stored")
+        .render_derived()
+    )

@@ -1,0 +1,121 @@
+"""SQLite: BEGIN IMMEDIATE, WAL, one writer at a time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from eventsourcing.persistence import OperationalError
+from sqlalchemy import URL, Connection, CursorResult, Engine, QueuePool, event
+from sqlalchemy.dialects.sqlite import insert
+
+from eventsourcing_alchemy.dialects.base import BaseDialect, Options
+
+if TYPE_CHECKING:
+    from eventsourcing_alchemy.upserts import Upsert
+
+_BEGIN = "eventsourcing_alchemy_begin"
+
+
+class SQLiteDialect(BaseDialect):
+    """Begins transactions itself: the driver would begin them too late.
+
+    A transaction that reads first and writes then cannot wait for another
+    writer: SQLite refuses it at once. So those that write begin as writers.
+    """
+
+    reading_options: ClassVar[Options] = {_BEGIN: None}
+
+    def __init__(self) -> None:
+        self._write_lock = Lock()
+        self._lock_timeout = 30.0
+
+    def is_private(self, url: URL) -> bool:
+        """Whether it is in memory."""
+        return (
+            not url.database
+            or ":memory:" in url.database
+            or url.query.get("mode") == "memory"
+        )
+
+    def identity(self, url: URL) -> tuple[Any, ...]:
+        """The file, however the URL spells its path."""
+        return url.get_backend_name(), str(Path(url.database or "").absolute())
+
+    def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:
+        """In memory, a pool of one connection, which also makes threads take turns."""
+        connect_args = {"timeout": lock_timeout, "check_same_thread": False}
+        if not self.is_private(url):
+            return {"connect_args": connect_args}
+        return {
+            "connect_args": connect_args,
+            "poolclass": QueuePool,
+            "pool_size": 1,
+            "max_overflow": 0,
+            "pool_timeout": lock_timeout,
+        }
+
+    def configure(self, engine: Engine, lock_timeout: float) -> None:
+        """Durable commits that do not block readers; transactions that we begin."""
+        event.listen(engine, "connect", _configure_connection)
+        event.listen(engine, "begin", _begin)
+        self._lock_timeout = lock_timeout
+
+    def abandon(self) -> None:
+        """A thread of the parent may have held the lock."""
+        self._write_lock = Lock()
+
+    @contextmanager
+    def writing(self, engine: Engine) -> Iterator[Engine]:
+        """Queues the threads of this process, then BEGIN IMMEDIATE.
+
+        SQLite itself has no queue: it retries until it finds the file unlocked,
+        so that a busy thread can starve the others.
+        """
+        lock = self._write_lock
+        if not lock.acquire(timeout=self._lock_timeout):
+            waited = f"{self._lock_timeout:g} s"
+            msg = f"Waited {waited} for another thread's transaction to end"
+            raise OperationalError(msg)
+        try:
+            yield engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        finally:
+            lock.release()
+
+    def begin_joined(self, connection: Connection) -> None:
+        """Begins it as a writer, where the driver has not begun it.
+
+        Otherwise the release of our savepoint would commit.
+        """
+        driver_connection = connection.connection.driver_connection
+        if driver_connection is not None and not driver_connection.in_transaction:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def upsert(
+        self,
+        upsert: "Upsert",
+        execute: Callable[..., CursorResult[Any]],
+    ) -> CursorResult[Any]:
+        """INSERT … ON CONFLICT."""
+        statement = insert(upsert.table).values(upsert.values)
+        return execute(
+            statement.on_conflict_do_update(
+                index_elements=upsert.index_elements, set_=upsert.set_
+            )
+        )
+
+
+def _configure_connection(dbapi_connection: Any, _: Any) -> None:
+    # The driver is to begin nothing by itself.
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    statement = connection.get_execution_options().get(_BEGIN, "BEGIN")
+    if statement is not None:
+        connection.exec_driver_sql(statement)

@@ -1,0 +1,140 @@
+"""Engines, shared by everything in a process that uses the same database."""
+
+from collections.abc import Hashable
+from typing import Any
+
+from eventsourcing.utils import TopicError, resolve_topic
+from sqlalchemy import Engine, Pool, create_engine
+from sqlalchemy.exc import ArgumentError
+
+from eventsourcing_alchemy.dialects.base import BaseDialect
+from eventsourcing_alchemy.dialects.lookup import dialect_for
+from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.registry import Registry
+from eventsourcing_alchemy.settings import Settings
+
+
+class SharedEngine:
+    """An engine, with what its users have in common.
+
+    Attributes:
+        engine: SQLAlchemy's.
+        dialect: what to do differently on its database.
+        is_private: whether the database lives in the engine's only connection.
+        database: equal for engines of the same database.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._is_ours = settings.engine_topic is None
+        self.engine = _create(settings) if self._is_ours else _resolve(settings)
+        url = self.engine.url
+        self.dialect: BaseDialect = dialect_for(url.get_backend_name())
+        self.is_private = self.dialect.is_private(url)
+        self.database: Hashable = (
+            id(self.engine) if self.is_private else self.dialect.identity(url)
+        )
+        if self._is_ours:
+            self.dialect.configure(self.engine, settings.lock_timeout)
+
+    def close(self) -> None:
+        """Closes its connections, unless the engine is the user's own."""
+        if self._is_ours:
+            self.engine.dispose()
+
+    def abandon(self) -> None:
+        """Leaves the connections to the parent process, after a fork."""
+        self.dialect.abandon()
+        if not self.is_private:
+            _inherited.append(self.engine.pool)
+            self.engine.dispose(close=False)
+
+
+_inherited: list[Pool] = []
+"""Pools of the parent process. Were they collected, its sessions would end."""
+
+_engines = Registry(SharedEngine.close, SharedEngine.abandon)
+
+
+def acquire(settings: Settings) -> tuple[SharedEngine, Hashable]:
+    """The engine for the settings, and the key with which to `release()` it.
+
+    An in-memory database is private to who acquires it.
+
+    Raises:
+        ConfigurationError: if there cannot be such an engine.
+    """
+    key = _key(settings)
+    return _engines.acquire(key, lambda: SharedEngine(settings)), key
+
+
+def release(key: Hashable) -> None:
+    """Gives an engine back. The last one to do so closes its connections."""
+    _engines.release(key)
+
+
+def _key(settings: Settings) -> Hashable:
+    if settings.engine_topic is not None:
+        return settings.engine_topic
+    if dialect_for(settings.url.get_backend_name()).is_private(settings.url):
+        return object()
+    return (
+        settings.url,
+        settings.creator_topic,
+        settings.lock_timeout,
+        tuple(sorted(settings.engine_options.items())),
+    )
+
+
+def _create(settings: Settings) -> Engine:
+    dialect = dialect_for(settings.url.get_backend_name())
+    options: dict[str, Any] = {
+        # The parameters are the states of events.
+        "hide_parameters": True,
+        **settings.engine_options,
+        **dialect.engine_options(settings.url, settings.lock_timeout),
+    }
+    if settings.creator_topic is not None:
+        options["creator"] = _topic(
+            "SQLALCHEMY_CONNECTION_CREATOR_TOPIC", settings.creator_topic
+        )
+    try:
+        return create_engine(settings.url, **options)
+    except ImportError as error:
+        msg = (
+            f"SQLALCHEMY_URL: the driver of {settings.url.drivername!r} cannot be "
+            f"imported ({error}): install it, for instance with "
+            "pip install 'eventsourcing-alchemy[binary,mysql]'"
+        )
+        raise ConfigurationError(msg) from error
+    except (ArgumentError, TypeError):
+        # Its message may quote the URL, and so may its context.
+        pass
+    msg = (
+        f"SQLALCHEMY_URL: the form of the URL, or an option of the pool, does not fit "
+        f"{settings.url.drivername!r}: see the documentation of that database's driver"
+    )
+    raise ConfigurationError(msg)
+
+
+def _resolve(settings: Settings) -> Engine:
+    variable = "SQLALCHEMY_ENGINE_TOPIC"
+    resolved = _topic(variable, str(settings.engine_topic))
+    engine = resolved if isinstance(resolved, Engine) else resolved()
+    if not isinstance(engine, Engine):
+        msg = (
+            f"{variable}: {settings.engine_topic!r} is neither an Engine nor a "
+            f"callable that returns one, but gives {type(engine).__name__!r}"
+        )
+        raise ConfigurationError(msg)
+    return engine
+
+
+def _topic(variable: str, topic: str) -> Any:
+    try:
+        resolved = resolve_topic(topic)
+    except TopicError as error:
+        raise ConfigurationError(f"{variable}: {error}") from error
+    if not isinstance(resolved, Engine) and not callable(resolved):
+        msg = f"{variable}: {topic!r} is not callable"
+        raise ConfigurationError(msg)
+    return resolved

@@ -1,0 +1,115 @@
+"""From environment variables to recorders."""
+
+from typing import Any, TypeVar
+
+from eventsourcing.persistence import (
+    InfrastructureFactory,
+)
+from eventsourcing.utils import Environment, EnvType, TopicError, resolve_topic
+
+from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.recorders import (
+    SQLAlchemyAggregateRecorder,
+    SQLAlchemyApplicationRecorder,
+    SQLAlchemyProcessRecorder,
+    SQLAlchemyTrackingRecorder,
+)
+from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
+from eventsourcing_alchemy.settings import Settings, Variables
+
+R = TypeVar("R", bound=SQLAlchemyRecorder)
+
+
+class SQLAlchemyFactory(InfrastructureFactory[SQLAlchemyTrackingRecorder]):
+    """Makes the recorders of one application or projection.
+
+    The host finds it in the module that `PERSISTENCE_MODULE` names.
+
+    Args:
+        env: the environment, with the name of the application or projection.
+
+    Raises:
+        ConfigurationError: if a variable has a value that cannot be used.
+    """
+
+    CREATE_TABLE = "CREATE_TABLE"
+
+    aggregate_recorder_class = SQLAlchemyAggregateRecorder
+    application_recorder_class = SQLAlchemyApplicationRecorder
+    tracking_recorder_class = SQLAlchemyTrackingRecorder
+    process_recorder_class = SQLAlchemyProcessRecorder
+
+    def __init__(self, env: Environment | EnvType | None) -> None:
+        super().__init__(env)
+        self.datastore = SQLAlchemyDatastore(Settings.from_env(self.env))
+
+    def aggregate_recorder(
+        self, purpose: str = "events"
+    ) -> SQLAlchemyAggregateRecorder:
+        """A recorder of events, or snapshots, without positions.
+
+        Args:
+            purpose: keeps the records apart from those of other purposes.
+        """
+        return self._ready(
+            self.aggregate_recorder_class(self.datastore, self.env.name, purpose)
+        )
+
+    def application_recorder(self) -> SQLAlchemyApplicationRecorder:
+        """The recorder of an application's events."""
+        return self._recorder(
+            self.APPLICATION_RECORDER_TOPIC, self.application_recorder_class
+        )
+
+    def tracking_recorder(
+        self,
+        tracking_recorder_class: type[SQLAlchemyTrackingRecorder] | None = None,
+    ) -> SQLAlchemyTrackingRecorder:
+        """The recorder of a projection's positions, or its materialised view.
+
+        Args:
+            tracking_recorder_class: the class of the view.
+        """
+        if tracking_recorder_class is not None:
+            return self._construct(tracking_recorder_class)
+        return self._recorder(
+            self.TRACKING_RECORDER_TOPIC, self.tracking_recorder_class
+        )
+
+    def process_recorder(self) -> SQLAlchemyProcessRecorder:
+        """The recorder of an application that processes the events of others."""
+        return self._recorder(self.PROCESS_RECORDER_TOPIC, self.process_recorder_class)
+
+    def env_create_table(self) -> bool:
+        """Whether missing tables are to be created."""
+        return Variables(self.env).boolean(self.CREATE_TABLE) is not False
+
+    def close(self) -> None:
+        """Ends the use of the database by all recorders of this factory."""
+        self.datastore.close()
+
+    def _recorder(self, variable: str, default: type[R]) -> R:
+        topic = self.env.get(variable)
+        return self._construct(_resolve(variable, topic, default) if topic else default)
+
+    def _construct(self, recorder_class: type[R]) -> R:
+        return self._ready(recorder_class(self.datastore, self.env.name))
+
+    def _ready(self, recorder: R) -> R:
+        if self.env_create_table():
+            recorder.create_table()
+        else:
+            recorder.check_table()
+        return recorder
+
+
+def _resolve(variable: str, topic: str, base: type[R]) -> type[R]:
+    try:
+        resolved: Any = resolve_topic(topic)
+    except TopicError as error:
+        raise ConfigurationError(f"{variable}: {error}") from error
+    if not isinstance(resolved, type) or not issubclass(resolved, base):
+        msg = f"{variable}: {topic!r} is not a subclass of {base.__name__}"
+        raise ConfigurationError(msg)
+    return resolved

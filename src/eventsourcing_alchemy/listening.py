@@ -1,0 +1,79 @@
+"""Whether, and where, this process listens for the commits of others."""
+
+import logging
+from collections.abc import Callable
+from os import getpid
+
+from eventsourcing.persistence import NotSupportedError, PersistenceError
+from sqlalchemy import Engine, NullPool, create_engine
+
+from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.dialects.base import Listening
+from eventsourcing_alchemy.errors import translated
+from eventsourcing_alchemy.hints import hints
+from eventsourcing_alchemy.registry import Registry
+
+logger = logging.getLogger("eventsourcing_alchemy")
+
+_listeners: Registry[Listening] = Registry(
+    lambda listening: listening.close(), lambda listening: listening.abandon()
+)
+
+
+class CannotListenError(NotSupportedError):
+    """The database, or its driver, announces nothing."""
+
+
+def listen(datastore: SQLAlchemyDatastore) -> Callable[[], None] | None:
+    """Listens for announcements; one connection serves the whole process.
+
+    Args:
+        datastore: of the database, whose settings say whether to listen, and where.
+
+    Returns:
+        What ends it, or None where the database has to be polled.
+
+    Raises:
+        PersistenceError: if it has to listen, and cannot.
+    """
+    settings = datastore.settings
+    if settings.subscribe == "poll":
+        return None
+    # With the process, because a forked child has no thread that listens.
+    key = getpid(), datastore.database, settings.listen_url
+    try:
+        with translated():
+            _listeners.acquire(key, lambda: _open(datastore))
+    except CannotListenError:
+        if settings.subscribe == "notify":
+            raise
+        return None
+    except PersistenceError as error:
+        if settings.subscribe == "notify":
+            raise
+        logger.warning("Cannot LISTEN, so polls instead: %s", error)
+        return None
+    return lambda: _listeners.release(key)
+
+
+def _open(datastore: SQLAlchemyDatastore) -> Listening:
+    # Not the datastore itself, which could then not be collected.
+    database = datastore.database
+    listening = datastore.dialect.listen(
+        _engine(datastore), lambda name: hints.wake((database, "events", name))
+    )
+    if listening is None:
+        driver = datastore.engine.dialect.driver
+        msg = (
+            f"SQLALCHEMY_SUBSCRIBE: 'notify' is possible with postgresql+psycopg only, "
+            f"not with driver {driver!r}: use 'auto' or 'poll'"
+        )
+        raise CannotListenError(msg)
+    return listening
+
+
+def _engine(datastore: SQLAlchemyDatastore) -> Engine:
+    url = datastore.settings.listen_url
+    if url is None:
+        return datastore.engine
+    return create_engine(url, poolclass=NullPool, hide_parameters=True)

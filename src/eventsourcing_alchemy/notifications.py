@@ -1,0 +1,165 @@
+"""Reading the events of an application in the order of their positions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eventsourcing.persistence import Notification
+from sqlalchemy import Connection, Select, Table
+
+from eventsourcing_alchemy import statements
+from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+
+LAST_POSITION = 2**63 - 1
+"""There can be no position above."""
+
+WIDEST_WINDOW = 65_536
+"""Positions looked at by one statement, at the most."""
+
+
+class NotificationReader:
+    """Reads the notifications of one application.
+
+    Args:
+        datastore: where they are.
+        table: of the events.
+        name: of the application.
+    """
+
+    def __init__(self, datastore: SQLAlchemyDatastore, table: Table, name: str) -> None:
+        self._datastore = datastore
+        self._table = table
+        self._name = name
+
+    def last_position(self) -> int:
+        """The position of the last event; 0 if there is none."""
+        parameters = {"application": self._name}
+        return self._scalar(statements.last_position(), parameters) or 0
+
+    def window(
+        self,
+        gt: int,
+        lte: int,
+        limit: int,
+        topics: Sequence[str],
+        *,
+        without_large_states: bool,
+    ) -> list[Notification]:
+        """The first notifications with positions above `gt` and up to `lte`.
+
+        Args:
+            gt: position.
+            lte: position.
+            limit: number of notifications at the most.
+            topics: of the events; empty for all.
+            without_large_states: whether large states are None.
+        """
+        statement = statements.window(self._table, bool(topics), without_large_states)
+        parameters: dict[str, Any] = {
+            "application": self._name,
+            "gt": gt,
+            "lte": lte,
+            "limit": limit,
+        }
+        if topics:
+            parameters["topics"] = list(topics)
+        with self._datastore.statement() as connection:
+            rows = self._execute(connection, statement, parameters)
+            return [
+                Notification(
+                    id=id_,
+                    originator_id=originator_id,
+                    originator_version=version,
+                    topic=topic,
+                    state=state,
+                )
+                for id_, originator_id, version, topic, state in rows
+            ]
+
+    def state(self, position: int) -> bytes:
+        """The state of the event at a position."""
+        parameters = {"application": self._name, "position": position}
+        return bytes(self._scalar(statements.state_at(self._table), parameters))
+
+    def _scalar(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Any:
+        with self._datastore.statement() as connection:
+            return self._execute(connection, statement, parameters).scalar()
+
+    def _execute(
+        self,
+        connection: Connection,
+        statement: Select[Any],
+        parameters: Mapping[str, Any],
+    ) -> Any:
+        return connection.execute(
+            statement, parameters, execution_options=self._datastore.options
+        )
+
+
+class Scan:
+    """Moves forward through the notifications of an application.
+
+    Positions have no gaps, so a page is a window of as many positions, which any
+    database finds in its primary key. Where a window has fewer events than that
+    (a filter, imported gaps), the next ones become wider.
+
+    Attributes:
+        position: everything up to it was returned, filtered out, or never was.
+
+    Args:
+        reader: of the application.
+        gt: position to start after.
+        stop: position to stop at, None to go on to the end.
+        topics: of the events; empty for all.
+        without_large_states: as in `NotificationReader.window()`.
+    """
+
+    def __init__(
+        self,
+        reader: NotificationReader,
+        gt: int,
+        topics: Sequence[str] = (),
+        *,
+        stop: int | None = None,
+        without_large_states: bool = False,
+    ) -> None:
+        self.position = gt
+        self._reader = reader
+        self._topics = topics
+        self._stop = LAST_POSITION if stop is None else stop
+        self._without_large_states = without_large_states
+        self._known_last = gt
+        self._width = 1
+
+    def page(self, limit: int) -> list[Notification]:
+        """The next notifications, possibly none: `is_at_end()` tells what that means.
+
+        Args:
+            limit: number of notifications at the most.
+        """
+        width = max(limit, self._width)
+        lte = min(self.position + width, self._stop)
+        page = self._reader.window(
+            self.position,
+            lte,
+            limit,
+            self._topics,
+            without_large_states=self._without_large_states,
+        )
+        if page:
+            self.position = page[-1].id
+        else:
+            # Only up to a position that was known before the window was read: what
+            # is above it may have been recorded since.
+            self.position = max(self.position, min(lte, self._known_last))
+        is_sparse = not page or (self._topics and len(page) < limit)
+        self._width = min(2 * width, WIDEST_WINDOW) if is_sparse else 1
+        return page
+
+    def is_at_end(self) -> bool:
+        """Whether there is nothing more, as far as is known now."""
+        if self.position >= self._stop:
+            return True
+        if self.position < self._known_last:
+            return False
+        self._known_last = max(self._known_last, self._reader.last_position())
+        return self.position >= self._known_last

@@ -1,0 +1,131 @@
+"""Events under the positions of an application."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import ApplicationRecorder, Notification, StoredEvent
+from sqlalchemy import Table
+
+from eventsourcing_alchemy import tables
+from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.notifications import LAST_POSITION, NotificationReader, Scan
+from eventsourcing_alchemy.recorders.aggregate import SQLAlchemyAggregateRecorder
+from eventsourcing_alchemy.subscriptions import SQLAlchemySubscription
+from eventsourcing_alchemy.validation import (
+    checked_count,
+    checked_events,
+    checked_topics,
+    refuse_tracking,
+)
+
+
+class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationRecorder):
+    """Stores the events of an application under its positions.
+
+    Positions (notification IDs) count from 1 without gaps, in the order of commits: who
+    has seen a position has seen all below it, on every database.
+
+    Args:
+        datastore: the database.
+        name: of the application.
+    """
+
+    def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
+        super().__init__(datastore, name)
+        self.reader = NotificationReader(datastore, self._table, name)
+        self.events_topic = (datastore.database, "events", name)
+
+    @property
+    def _table(self) -> Table:
+        return tables.events if self._id_type is UUID else tables.text_events
+
+    def _filters(self) -> dict[str, str]:
+        return {}
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        """Stores all of the events under the next positions, or none.
+
+        Args:
+            stored_events: to store.
+            **kwargs: ignored, but for a `tracking`, which is refused.
+
+        Returns:
+            The positions, in the order of the events.
+
+        Raises:
+            IntegrityError: if a version of an aggregate is stored already.
+            DataError: if something does not fit.
+            OperationalError: if the application is locked for too long.
+        """
+        refuse_tracking(self, kwargs)
+        events = checked_events(stored_events, self._id_type)
+        if not events:
+            return []
+        store = self.datastore
+        with store.appending() as connection:
+            last = store.dialect.append(
+                connection,
+                self._table,
+                self.name,
+                events,
+                store.options,
+                notify=store.settings.subscribe != "poll",
+            )
+            store.hint(self.events_topic)
+        return list(range(last - len(events) + 1, last + 1))
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """The first events from a position on, in the order of positions.
+
+        Args:
+            start: position, None for the beginning.
+            limit: number of events at the most.
+            stop: position to end with, None for the end.
+            topics: of the events; empty for all.
+            inclusive_of_start: whether to include the event at `start`.
+
+        Raises:
+            ProgrammingError: if the limit is negative.
+        """
+        checked_count("limit", limit)
+        gt = max(0, (start or 0) - inclusive_of_start)
+        stop = LAST_POSITION if stop is None else stop
+        scan = Scan(self.reader, gt, checked_topics(topics), stop=stop)
+        found: list[Notification] = []
+        while len(found) < limit and scan.position < stop:
+            found += scan.page(limit - len(found))
+            if len(found) < limit and scan.is_at_end():
+                break
+        return found
+
+    def max_notification_id(self) -> int | None:
+        """The position of the last event, None if there is none."""
+        return self.reader.last_position() or None
+
+    def subscribe(
+        self, gt: int | None = None, topics: Sequence[str] = ()
+    ) -> SQLAlchemySubscription:
+        """Follows the application: see `SQLAlchemySubscription`.
+
+        Args:
+            gt: position to start after, None for the beginning.
+            topics: of the events; empty for all.
+
+        Raises:
+            ProgrammingError: if `gt` is negative, or beyond the end.
+            OperationalError: if the database cannot be reached.
+        """
+        return SQLAlchemySubscription(
+            self, checked_count("gt", gt), checked_topics(topics)
+        )

@@ -1,0 +1,131 @@
+"""The position of a projection in each application that it follows."""
+
+from threading import Event
+from time import monotonic
+
+from eventsourcing.persistence import (
+    IntegrityError,
+    Tracking,
+    TrackingRecorder,
+    WaitInterruptedError,
+)
+from sqlalchemy import Connection, exc, insert
+
+from eventsourcing_alchemy import statements, tables
+from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.hints import hints
+from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
+from eventsourcing_alchemy.validation import checked_name
+
+SHORTEST_PAUSE = 0.001
+"""Seconds between two looks at the position in `wait()`, at first."""
+
+LONGEST_PAUSE = 0.05
+"""Seconds between two looks at the position in `wait()`, after a while."""
+
+
+class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
+    """Records which events have been processed, each once.
+
+    A constraint decides, so this holds for any number of processes: what was
+    processed by one is refused to all others.
+
+    Args:
+        datastore: the database.
+        name: of the projection.
+    """
+
+    def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
+        super().__init__(datastore, name)
+        self._topic = (datastore.database, "tracking", name)
+
+    def insert_tracking(self, tracking: Tracking) -> None:
+        """Records that an event was processed.
+
+        Args:
+            tracking: the application's name, and the position of the event.
+
+        Raises:
+            IntegrityError: if this position, or a higher one, is recorded already.
+        """
+        with self.transaction() as connection:
+            self._track(connection, tracking)
+
+    def _track(self, connection: Connection, tracking: Tracking) -> None:
+        parameters = {
+            "projection": self.name,
+            "application": tracking.application_name,
+            "position": tracking.notification_id,
+        }
+        advance = statements.advance_tracking()
+        if not self._execute(connection, advance, parameters).rowcount:
+            self._insert_tracking(connection, tracking)
+        self.datastore.hint(self._topic)
+
+    def _insert_tracking(self, connection: Connection, tracking: Tracking) -> None:
+        row = {
+            "projection_name": self.name,
+            "application_name": checked_name(
+                "The application's name", tracking.application_name
+            ),
+            "notification_id": tracking.notification_id,
+        }
+        try:
+            self._execute(connection, insert(tables.tracking), row)
+        except exc.IntegrityError as error:
+            msg = (
+                f"Projection {self.name!r} has already processed position "
+                f"{tracking.notification_id} of {tracking.application_name!r}"
+            )
+            raise IntegrityError(msg) from error
+
+    def max_tracking_id(self, application_name: str) -> int | None:
+        """The position that was reached in an application, None before the first.
+
+        Args:
+            application_name: of the application.
+        """
+        parameters = {"projection": self.name, "application": application_name}
+        with self.datastore.statement() as connection:
+            result = self._execute(
+                connection, statements.tracked_position(), parameters
+            )
+            position: int | None = result.scalar()
+            return position
+
+    def wait(
+        self,
+        application_name: str,
+        notification_id: int | None,
+        timeout: float = 1.0,
+        interrupt: Event | None = None,
+    ) -> None:
+        """Waits until a position has been processed.
+
+        Returns at once where that happens in this process, otherwise after a twentieth
+        more of the time that it took, and at most 50 ms.
+
+        Args:
+            application_name: of the application.
+            notification_id: the position; None for none.
+            timeout: seconds to wait at the most.
+            interrupt: ends the wait when it is set.
+
+        Raises:
+            TimeoutError: if it has not been processed in time.
+            WaitInterruptedError: if `interrupt` is set before.
+        """
+        started = monotonic()
+        with hints.waiting(self._topic) as waiter:
+            while not self.has_tracking_id(application_name, notification_id):
+                if interrupt is not None and interrupt.is_set():
+                    raise WaitInterruptedError
+                waited = monotonic() - started
+                if waited >= timeout:
+                    msg = (
+                        f"Projection {self.name!r} has not processed position "
+                        f"{notification_id} of {application_name!r} in {timeout:g} s"
+                    )
+                    raise TimeoutError(msg)
+                pause = min(max(waited / 20, SHORTEST_PAUSE), LONGEST_PAUSE)
+                waiter.wait(min(pause, timeout - waited))

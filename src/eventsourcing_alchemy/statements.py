@@ -1,0 +1,145 @@
+"""The statements that read, and those that track, each built once."""
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ScalarSelect,
+    Select,
+    String,
+    Table,
+    Update,
+    bindparam,
+    case,
+    func,
+    null,
+    select,
+    update,
+)
+
+from eventsourcing_alchemy.tables import applications, tracking
+
+LARGE_STATE = 32 * 1024
+"""Bytes from which on a page can leave a state out, to be read by itself."""
+
+
+def _application_id() -> ScalarSelect[int]:
+    """The ID of `:application`, looked up by the statement that needs it.
+
+    An ID that was remembered could be that of another application by now: a rollback
+    or a restored backup takes rows away.
+    """
+    return (
+        select(applications.c.id)
+        .where(applications.c.name == bindparam("application"))
+        .scalar_subquery()
+    )
+
+
+@cache
+def last_position() -> Select[Any]:
+    """The last position of `:application`."""
+    return select(applications.c.last_notification_id).where(
+        applications.c.name == bindparam("application")
+    )
+
+
+@cache
+def window(
+    table: Table,
+    has_topics: bool,
+    without_large_states: bool,
+) -> Select[Any]:
+    """The first `:limit` events above `:gt`, up to `:lte`, possibly with `:topics`.
+
+    Bounded on both sides, because on PostgreSQL a table without statistics is not
+    read in the order of its primary key otherwise.
+    """
+    columns = table.c
+    state: Any = columns.state
+    if without_large_states:
+        state = case((func.length(state) < LARGE_STATE, state), else_=null())
+    statement = select(
+        columns.notification_id,
+        columns.originator_id,
+        columns.originator_version,
+        columns.topic,
+        state,
+    ).where(
+        columns.application_id == _application_id(),
+        columns.notification_id > bindparam("gt", type_=BigInteger),
+        columns.notification_id <= bindparam("lte", type_=BigInteger),
+    )
+    if has_topics:
+        topics = bindparam("topics", type_=String, expanding=True)
+        statement = statement.where(columns.topic.in_(topics))
+    return statement.order_by(columns.notification_id).limit(
+        bindparam("limit", type_=BigInteger)
+    )
+
+
+@cache
+def state_at(table: Table) -> Select[Any]:
+    """The state of the event at `:position` of `:application`."""
+    return select(table.c.state).where(
+        table.c.application_id == _application_id(),
+        table.c.notification_id == bindparam("position", type_=BigInteger),
+    )
+
+
+@cache
+def aggregate_events(
+    table: Table,
+    desc: bool,
+    given: frozenset[str],
+) -> Select[Any]:
+    """The events of `:originator_id`, in the order of their versions.
+
+    Args:
+        table: of the events, or snapshots.
+        desc: whether the order is descending.
+        given: which of the parameters `purpose`, `gt`, `lte`, `limit` there are.
+    """
+    columns, version = table.c, table.c.originator_version
+    statement = select(version, columns.topic, columns.state).where(
+        columns.originator_id == bindparam("originator_id"),
+        columns.application_id == _application_id(),
+    )
+    if "purpose" in given:
+        statement = statement.where(columns.purpose == bindparam("purpose"))
+    if "gt" in given:
+        statement = statement.where(version > bindparam("gt", type_=BigInteger))
+    if "lte" in given:
+        statement = statement.where(version <= bindparam("lte", type_=BigInteger))
+    if "limit" in given:
+        statement = statement.limit(bindparam("limit", type_=BigInteger))
+    return statement.order_by(version.desc() if desc else version)
+
+
+@cache
+def advance_tracking() -> Update:
+    """Moves the position of `:projection` in `:application` on to `:position`.
+
+    Only forward: where it finds no row, either there is none yet, or the position
+    was reached before.
+    """
+    position = bindparam("position", type_=BigInteger)
+    return (
+        update(tracking)
+        .where(
+            tracking.c.projection_name == bindparam("projection"),
+            tracking.c.application_name == bindparam("application"),
+            tracking.c.notification_id < position,
+        )
+        .values(notification_id=position)
+    )
+
+
+@cache
+def tracked_position() -> Select[Any]:
+    """The position of `:projection` in `:application`."""
+    return select(tracking.c.notification_id).where(
+        tracking.c.projection_name == bindparam("projection"),
+        tracking.c.application_name == bindparam("application"),
+    )

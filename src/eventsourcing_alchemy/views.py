@@ -1,0 +1,89 @@
+"""Materialised views: tables that change together with the tracking."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar
+
+from eventsourcing.persistence import Tracking
+from sqlalchemy import Connection, MetaData, inspect
+from sqlalchemy.orm import Session
+
+from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
+
+
+class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
+    """Base class for views of the events of an application.
+
+    A subclass declares tables, commands that change them within `processing()`, and
+    queries that read them within `reading()`.
+
+    Attributes:
+        metadata: the tables of the view. With CREATE_TABLE, those that are missing are
+            created when the view is constructed; without, they are yours to create,
+            for instance by Alembic's autogenerate with this as `target_metadata`.
+
+    Args:
+        datastore: the database.
+        name: of the projection.
+    """
+
+    metadata: ClassVar[MetaData | None] = None
+
+    @contextmanager
+    def processing(self, tracking: Tracking) -> Iterator[Connection]:
+        """A transaction in which an event is processed, once.
+
+        The tracking comes first, so a duplicate fails before any of your statements,
+        and others who process the same application wait here. All of it is committed
+        at the end of the block, together, or nothing if an exception leaves it.
+
+        Args:
+            tracking: the application's name, and the position of the event.
+
+        Yields:
+            The connection for your statements.
+
+        Raises:
+            IntegrityError: if the event has been processed already.
+        """
+        with self.transaction() as connection:
+            self._track(connection, tracking)
+            yield connection
+
+    @contextmanager
+    def session(self, tracking: Tracking) -> Iterator[Session]:
+        """As `processing()`, with an ORM session, which is flushed at the end.
+
+        Args:
+            tracking: the application's name, and the position of the event.
+
+        Yields:
+            The session. It need not be committed.
+
+        Raises:
+            IntegrityError: if the event has been processed already.
+        """
+        with self.processing(tracking) as connection, Session(connection) as session:
+            yield session
+            session.flush()
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A connection for queries; what is written through it is rolled back.
+
+        Inside of `transaction()` or `processing()`, it sees what was written there.
+        """
+        return self.datastore.reading()
+
+    def _missing_tables(self, connection: Connection) -> list[str]:
+        inspector = inspect(connection)
+        declared = self.metadata.sorted_tables if self.metadata is not None else []
+        return super()._missing_tables(connection) + [
+            table.fullname
+            for table in declared
+            if not inspector.has_table(table.name, table.schema)
+        ]
+
+    def _create_tables(self, connection: Connection) -> None:
+        super()._create_tables(connection)
+        if self.metadata is not None:
+            self.metadata.create_all(connection)

@@ -1,0 +1,179 @@
+"""Processes that fork, and processes that start together."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from queue import Queue
+from threading import Event
+from uuid import UUID
+
+import pytest
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate
+
+from backends import Capability
+from behaviour.workers import come_up
+from eventsourcing_alchemy import SQLAlchemyApplicationRecorder
+from processes import together
+
+pytestmark = [
+    pytest.mark.needs(Capability.SHARED),
+    pytest.mark.filterwarnings(
+        "ignore:.*multi-threaded, use of fork:DeprecationWarning"
+    ),
+]
+
+
+@pytest.fixture
+def application(env: dict[str, str]) -> Iterator[Application[UUID]]:
+    application = Application[UUID](env)
+    yield application
+    application.close()
+
+
+def save(application: Application[UUID]) -> int | None:
+    aggregate = Aggregate()
+    (recording,) = application.save(aggregate)
+    assert application.repository.get(aggregate.id) == aggregate
+    return recording.notification.id
+
+
+def test_child_uses_inherited_application(application: Application[UUID]) -> None:
+    assert save(application) == 1
+
+    def child() -> list[int | None]:
+        return [save(application), save(application)]
+
+    assert together([child], start="fork") == [[2, 3]]
+    assert save(application) == 4
+
+
+def test_child_uses_application_that_never_connected_before(
+    env: dict[str, str], application: Application[UUID]
+) -> None:
+    other = Application[UUID](env)
+    assert together([partial(save, other)], start="fork") == [1]
+    assert save(other) == 2
+    other.close()
+    assert save(application) == 3
+
+
+def test_child_closes_inherited_application(application: Application[UUID]) -> None:
+    save(application)
+
+    def child() -> None:
+        save(application)
+        application.close()
+
+    together([child], start="fork")
+    assert save(application) == 3
+
+
+def test_child_collects_inherited_application(env: dict[str, str]) -> None:
+    """The child's last reference ends nothing that is the parent's."""
+    applications = [Application[UUID](env)]
+    save(applications[0])
+    together([applications.clear], start="fork")
+    assert save(applications[0]) == 2
+    applications[0].close()
+
+
+def test_children_and_parent_append_together(application: Application[UUID]) -> None:
+    save(application)
+
+    def child() -> list[int | None]:
+        return [save(application) for _ in range(10)]
+
+    taken = together([child] * 4, start="fork")
+    assert sorted(i or 0 for ids in taken for i in ids) == list(range(2, 42))
+    assert save(application) == 42
+
+
+def test_child_forked_in_a_transaction_is_not_inside_it(
+    application: Application[UUID],
+) -> None:
+    save(application)
+    recorder = application.recorder
+    assert isinstance(recorder, SQLAlchemyApplicationRecorder)
+
+    with recorder.transaction():
+        save(application)
+        assert together([recorder.max_notification_id], start="fork") == [1]
+    assert recorder.max_notification_id() == 2
+
+
+def test_child_forked_while_another_thread_appends(
+    application: Application[UUID],
+) -> None:
+    """No lock that a thread of the parent's held stays held in the child."""
+    recorder = application.recorder
+    assert isinstance(recorder, SQLAlchemyApplicationRecorder)
+    appended, forked = Event(), multiprocessing.get_context("fork").Event()
+
+    def append_and_wait() -> None:
+        with recorder.transaction():
+            save(application)
+            appended.set()
+            assert forked.wait(timeout=30)
+
+    def child() -> int | None:
+        forked.set()
+        return save(application)
+
+    with ThreadPoolExecutor(1) as threads:
+        appending = threads.submit(append_and_wait)
+        appended.wait(timeout=10)
+        assert together([child], start="fork") == [2]
+        appending.result()
+    assert save(application) == 3
+
+
+def test_subscription_of_parent_outlives_child(
+    application: Application[UUID],
+) -> None:
+    """It receives what the child records, and goes on after the child has ended."""
+    received: Queue[int] = Queue()
+    subscription = application.recorder.subscribe()
+
+    def follow() -> None:
+        with subscription:
+            for notification in subscription:
+                received.put(notification.id)
+
+    with ThreadPoolExecutor(1) as threads:
+        following = threads.submit(follow)
+        try:
+            save(application)
+            assert received.get(timeout=10) == 1
+            together([partial(save, application)], start="fork")
+            assert received.get(timeout=10) == 2
+            save(application)
+            assert received.get(timeout=10) == 3
+        finally:
+            subscription.stop()
+        following.result(timeout=10)
+
+
+def test_child_subscribes_to_inherited_application(
+    application: Application[UUID],
+) -> None:
+    with application.recorder.subscribe() as subscription:
+        save(application)
+        assert next(subscription).id == 1
+
+        def child() -> list[int]:
+            with application.recorder.subscribe() as own:
+                seen = [next(own).id]
+                save(application)
+                return [*seen, next(own).id]
+
+        assert together([child], start="fork") == [[1, 2]]
+        assert next(subscription).id == 2
+
+
+def test_twenty_processes_come_up_on_an_empty_database(env: dict[str, str]) -> None:
+    positions = together([partial(come_up, env)] * 20, timeout=120)
+    assert sorted(position or 0 for position in positions) == list(range(1, 21))

@@ -1,0 +1,89 @@
+"""The host's cases for recorders, with UUIDs and with text as originator IDs."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import pytest
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    ProcessRecorder,
+    TrackingRecorder,
+)
+from eventsourcing.tests import persistence
+
+from eventsourcing_alchemy import SQLAlchemyFactory
+from factories import OpenFactory
+from hostcases import shipped
+
+
+class RecorderCase(persistence.RecorderTestCase):
+    __test__ = False
+    factory: SQLAlchemyFactory
+    originator_id_type: str
+
+    def new_originator_id(self) -> UUID | str:
+        return uuid4() if self.originator_id_type == "uuid" else f"order-{uuid4()}"
+
+
+class Aggregate(RecorderCase, persistence.AggregateRecorderTestCase):
+    def create_recorder(self) -> AggregateRecorder:
+        return self.factory.aggregate_recorder()
+
+
+class Application(
+    RecorderCase, persistence.ApplicationRecorderTestCase[ApplicationRecorder]
+):
+    def create_recorder(self) -> ApplicationRecorder:
+        return self.factory.application_recorder()
+
+    def test_insert_subscribe(self) -> None:
+        self.optional_test_insert_subscribe()
+
+
+class Tracking(RecorderCase, persistence.TrackingRecorderTestCase):
+    def create_recorder(self) -> TrackingRecorder:
+        return self.factory.tracking_recorder()
+
+
+class Process(RecorderCase, persistence.ProcessRecorderTestCase):
+    def create_recorder(self) -> ProcessRecorder:
+        return self.factory.process_recorder()
+
+
+class ProcessAsApplication(Application):
+    def create_recorder(self) -> ApplicationRecorder:
+        return self.factory.process_recorder()
+
+
+class ProcessAsTracking(Tracking):
+    def create_recorder(self) -> TrackingRecorder:
+        return self.factory.process_recorder()
+
+
+class NonInterleaving(RecorderCase, persistence.NonInterleavingNotificationIDsBaseCase):
+    def create_recorder(self) -> ApplicationRecorder:
+        return self.factory.application_recorder()
+
+
+@pytest.mark.parametrize("originator_id_type", ["uuid", "text"])
+@shipped(
+    Aggregate,
+    Application,
+    Tracking,
+    Process,
+    ProcessAsApplication,
+    ProcessAsTracking,
+    NonInterleaving,
+)
+def test_recorder(
+    case: type[RecorderCase],
+    method: str,
+    originator_id_type: str,
+    open_factory: OpenFactory,
+) -> None:
+    test = case(method)
+    test.originator_id_type = originator_id_type
+    test.factory = open_factory(ORIGINATOR_ID_TYPE=originator_id_type)
+    test.debug()

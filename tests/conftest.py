@@ -1,0 +1,107 @@
+"""Every test that asks for a backend runs on all that can do what it needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backends import BACKENDS, Backend
+from factories import OpenFactory, construct_factory
+from leaks import Leaks
+
+if TYPE_CHECKING:
+    from eventsourcing_alchemy import SQLAlchemyFactory
+
+_failed = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "needs(*capabilities): only for the backends that have all of them",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        marks = metafunc.definition.iter_markers("needs")
+        needed = {capability for mark in marks for capability in mark.args}
+        able = [each for each in BACKENDS if needed <= each.capabilities]
+        metafunc.parametrize(
+            "backend", able, indirect=True, ids=[each.name for each in able]
+        )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+@pytest.fixture(scope="session")
+def _finished() -> Iterator[None]:
+    yield
+    for each in BACKENDS:
+        each.finish()
+
+
+@pytest.fixture
+def backend(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    _finished: None,
+) -> Iterator[Backend]:
+    """A fresh, empty database, dropped after the test, which must have left it."""
+    kind: Backend = request.param
+    if reason := kind.unreachable():
+        unreachable = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        unreachable(f"{kind.name}: {reason}")
+    fresh = kind.fresh(tmp_path_factory.mktemp("database"))
+    leaks = Leaks(fresh)
+    left_nothing = False
+    try:
+        yield fresh
+        # The traceback of a failed test keeps alive what the test was using.
+        if _failed not in request.node.stash:
+            leaks.check()
+            left_nothing = True
+    finally:
+        fresh.discard(reusable=left_nothing)
+
+
+@pytest.fixture
+def env(backend: Backend) -> dict[str, str]:
+    """The environment variables that make the host use the database."""
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing_alchemy",
+        "SQLALCHEMY_URL": backend.url,
+    }
+
+
+@pytest.fixture
+def open_factory(env: dict[str, str]) -> Iterator[OpenFactory]:
+    """Constructs factories on the database, closed after the test."""
+    with ExitStack() as stack:
+
+        def construct(
+            name: str = "Application", /, **variables: str
+        ) -> SQLAlchemyFactory:
+            factory = construct_factory(name, {**env, **variables})
+            stack.callback(factory.close)
+            return factory
+
+        yield construct
+
+
+@pytest.fixture
+def factory(open_factory: OpenFactory) -> SQLAlchemyFactory:
+    """The factory of an application on the database."""
+    return open_factory()

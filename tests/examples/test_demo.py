@@ -1,0 +1,150 @@
+"""The demo, from its command line."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from git_history import report
+from git_history.demo import main
+
+from .repositories import AT, ScratchRepository, make_repository
+
+Demo = Callable[[], tuple[int, str]]
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> ScratchRepository:
+    repository = make_repository(tmp_path / "repository")
+    for number in range(20):
+        files: dict[str, str | bytes] = {f"{number % 3}/file": f"{number}\n"}
+        repository.commit(files, author=f"Author {number % 4}", at=AT + number * 10**6)
+    return repository
+
+
+@pytest.fixture
+def demo(
+    env: dict[str, str],
+    scratch: ScratchRepository,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Demo:
+    """Run the demo on the database and the repository."""
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+
+    def run() -> tuple[int, str]:
+        status = main(["--repo", str(scratch.path)])
+        return status, capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.needs("shared")
+def test_stops_appends_resumes_and_everything_agrees(demo: Demo) -> None:
+    status, printed = demo()
+    assert "20 commits, 20 not recorded yet" in printed
+    assert "it starts after position 0; the last is 18" in printed
+    assert "it starts after position 18; the last is 20" in printed
+    assert "They agree." in printed
+    assert status == 0
+
+
+@pytest.mark.needs("shared")
+def test_goes_on_where_the_last_run_ended(
+    demo: Demo, scratch: ScratchRepository
+) -> None:
+    demo()
+    scratch.commit({"0/file": "new\n"})
+    status, printed = demo()
+    assert "21 commits, 1 not recorded yet" in printed
+    assert "it starts after position 20; the last is 21" in printed
+    assert status == 0
+    status, printed = demo()
+    assert "21 commits, 0 not recorded yet" in printed
+    assert status == 0
+
+
+@pytest.mark.needs("shared")
+def test_commits_of_other_histories_are_told_apart(
+    demo: Demo, scratch: ScratchRepository
+) -> None:
+    demo()
+    scratch.git("reset", "-q", "--hard", "HEAD~5")
+    scratch.commit({"other": "1\n"})
+    status, printed = demo()
+    assert "16 commits, 1 not recorded yet" in printed
+    rows = {line.split("│")[1].strip(): line for line in printed.splitlines()[-7:-2]}
+    assert rows["events of other histories"].split()[5] == "5"
+    assert rows["view"].split()[3] == "21"
+    assert status == 0
+
+
+def test_leaves_nothing_of_its_own_database(
+    scratch: ScratchRepository, tmp_path: Path
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    done = command("--repo", str(scratch.path), TMPDIR=str(folder))
+    assert done.stderr == ""
+    assert f"Migrating sqlite:///{folder}/" in done.stdout.replace("\n", "")
+    assert "They agree." in done.stdout
+    assert done.returncode == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_reads_the_repository_it_stands_in(scratch: ScratchRepository) -> None:
+    done = command(cwd=scratch.path / "0")
+    assert "20 commits" in done.stdout
+    assert done.returncode == 0
+
+
+def test_says_in_a_line_what_is_wrong(tmp_path: Path) -> None:
+    done = command("--repo", str(tmp_path / "missing"))
+    assert "No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
+def command(
+    *arguments: str, cwd: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the demo as a user does, without a terminal."""
+    environment = {k: v for k, v in os.environ.items() if "SQLALCHEMY" not in k}
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "git_history", *arguments],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    printed = progress(Console(file=io.StringIO(), force_terminal=True, width=80))
+    assert "━" in printed
+    assert "50 of 100" in printed
+    assert "done: 100 in " in printed
+
+
+def test_progress_is_lines_elsewhere() -> None:
+    printed = progress(Console(file=io.StringIO(), width=80))
+    lines = [line.split(",")[0] for line in printed.splitlines()]
+    tenths = [f"  done: {number}0 of 100 ({number}0%)" for number in range(1, 10)]
+    assert lines[:-1] == tenths
+    assert lines[-1].startswith("  done: 100 in ")
+
+
+def progress(console: Console) -> str:
+    with report.progress(console, "done:", 100) as advance:
+        for number in range(101):
+            advance(number)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()

@@ -1,0 +1,67 @@
+"""What a test must not leave behind: threads, connections, files."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Pool, event
+
+from backends import Backend
+
+PATIENCE = 5.0
+"""Seconds for threads to end, and for a server to notice that a connection did."""
+
+_connections: dict[int, str] = {}
+
+
+@event.listens_for(Pool, "connect")
+def _opened(connection: Any, _record: object) -> None:
+    _connections[id(connection)] = f"connection {connection!r}"
+
+
+@event.listens_for(Pool, "close")
+def _closed(connection: Any, _record: object) -> None:
+    _connections.pop(id(connection), None)
+
+
+@event.listens_for(Pool, "close_detached")
+def _closed_detached(connection: Any) -> None:
+    _connections.pop(id(connection), None)
+
+
+class Leaks:
+    """Remembers what there was before a test, to tell what is there after it."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._threads = set(threading.enumerate())
+        self._connections = set(_connections)
+
+    def check(self) -> None:
+        """Fail if anything of the test's is still there.
+
+        What is merely unreachable is not: the host leaves the closing of a
+        projection's view to the garbage collector.
+        """
+        gc.collect()
+        deadline = time.monotonic() + PATIENCE
+        while (left := list(self._left())) and time.monotonic() < deadline:
+            for thread in self._new_threads():
+                thread.join(PATIENCE)
+        assert not left, "the test left behind: " + ", ".join(left)
+
+    def _new_threads(self) -> list[threading.Thread]:
+        return [each for each in threading.enumerate() if each not in self._threads]
+
+    def _left(self) -> Iterator[str]:
+        yield from (f"thread {thread.name}" for thread in self._new_threads())
+        yield from (
+            name
+            for key, name in list(_connections.items())
+            if key not in self._connections
+        )
+        yield from self._backend.leftovers()

@@ -1,0 +1,95 @@
+"""Our revisions inside a user's own Alembic environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, inspect
+
+from backends import Backend
+from eventsourcing_alchemy.migrate import current, missing_tables, upgrade
+from eventsourcing_alchemy.tables import metadata
+
+INI = """
+[alembic]
+script_location = %(here)s
+path_separator = newline
+version_locations =
+    %(here)s/versions
+    eventsourcing_alchemy.migrations:versions
+"""
+
+ENVIRONMENT = """
+import os
+from alembic import context
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, NullPool
+from eventsourcing_alchemy.dialects.urls import normalise_url
+from eventsourcing_alchemy.migrate import declared, include_name
+
+mine = MetaData()
+Table("mine", mine, Column("id", Integer, primary_key=True))
+
+with create_engine(
+    normalise_url(os.environ["SQLALCHEMY_URL"]), poolclass=NullPool
+).connect() as connection:
+    context.configure(connection=connection, {options})
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+OPTIONS = {
+    "excluded": "target_metadata=mine, include_name=include_name",
+    "included": "target_metadata=[mine, declared(None)]",
+}
+
+
+@pytest.fixture(params=OPTIONS)
+def ini(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    (tmp_path / "versions").mkdir()
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(INI)
+    environment = ENVIRONMENT.replace("{options}", OPTIONS[request.param])
+    (tmp_path / "env.py").write_text(environment)
+    template = Path(__file__).parents[2] / "migrations" / "script.py.mako"
+    (tmp_path / "script.py.mako").write_text(template.read_text())
+    return ini
+
+
+@pytest.mark.needs("shared")
+def test_both_histories_live_side_by_side(
+    backend: Backend,
+    engine: Engine,
+    connection: Connection,
+    alembic: Callable[..., str],
+    ini: Path,
+    tmp_path: Path,
+) -> None:
+    connection.rollback()
+    versions = tmp_path / "versions"
+    generate = ("revision", "--autogenerate", "--version-path", str(versions), "-m")
+
+    alembic(backend.url, "upgrade", "heads", ini=ini)
+    alembic(backend.url, *generate, "mine", "--head=base", ini=ini)
+    (first,) = versions.glob("*_mine.py")
+    assert "create_table('mine'" in first.read_text()
+    assert "es_" not in first.read_text().partition("def upgrade")[2]
+
+    alembic(backend.url, "upgrade", "heads", ini=ini)
+    head = first.name.partition("_")[0]
+    alembic(backend.url, *generate, "nothing", f"--head={head}", ini=ini)
+    (second,) = versions.glob("*_nothing.py")
+    assert "op." not in second.read_text().partition("def upgrade")[2]
+
+    expected = {"mine", "alembic_version", *metadata.tables}
+    assert set(inspect(engine).get_table_names()) == expected
+    upgrade(connection, None)
+    connection.rollback()
+    assert set(inspect(engine).get_table_names()) == expected
+    assert current(connection, None) is None
+
+    connection.rollback()
+    alembic(backend.url, "downgrade", "eventsourcing_alchemy@base", ini=ini)
+    assert missing_tables(connection, None) == sorted(metadata.tables)
+    assert inspect(engine).has_table("mine")

@@ -1,0 +1,125 @@
+"""Migrations from Python, on a connection of the caller's."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Connection, create_engine, inspect
+
+from eventsourcing_alchemy.migrate import (
+    VERSION_TABLE,
+    current,
+    include_name,
+    missing_tables,
+    upgrade,
+)
+from eventsourcing_alchemy.tables import metadata, tracking
+
+
+def test_an_empty_database_is_brought_up_to_date(connection: Connection) -> None:
+    assert missing_tables(connection, None) == sorted(metadata.tables)
+    assert current(connection, None) is None
+    upgrade(connection, None)
+    assert missing_tables(connection, None) == []
+    assert current(connection, None) == "es_0001"
+
+
+@pytest.mark.needs("transactional_ddl")
+def test_the_transaction_is_the_callers(connection: Connection) -> None:
+    transaction = connection.get_transaction()
+    upgrade(connection, None)
+    assert connection.get_transaction() is transaction
+    connection.rollback()
+    assert missing_tables(connection, None) == sorted(metadata.tables)
+    assert current(connection, None) is None
+
+
+def test_what_is_committed_is_the_whole(connection: Connection) -> None:
+    upgrade(connection, None)
+    assert connection.in_transaction()
+    connection.commit()
+    assert missing_tables(connection, None) == []
+    assert current(connection, None) == "es_0001"
+
+
+def test_nothing_is_said(
+    connection: Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    handlers = list(logging.root.handlers)
+    upgrade(connection, None)
+    assert capfd.readouterr() == ("", "")
+    assert logging.root.handlers == handlers
+
+
+def test_tables_of_others_are_completed_never_made_again(
+    connection: Connection,
+) -> None:
+    metadata.create_all(connection)
+    upgrade(connection, None)
+    assert current(connection, None) is None  # It is not our environment's to tell.
+    tracking.drop(connection)
+    upgrade(connection, None)
+    assert missing_tables(connection, None) == []
+    assert current(connection, None) == "es_0001"
+
+
+def test_a_table_that_was_lost_is_not_replaced_by_an_empty_one(
+    connection: Connection,
+) -> None:
+    upgrade(connection, None)
+    tracking.drop(connection)
+    with pytest.raises(RuntimeError, match=r"es_0001 and yet lacks .* es_tracking"):
+        upgrade(connection, None)
+
+
+@pytest.mark.needs("server")
+def test_a_schema_is_made(connection: Connection, schema: str) -> None:
+    assert missing_tables(connection, schema) == sorted(metadata.tables)
+    assert current(connection, schema) is None
+    upgrade(connection, schema)
+    assert missing_tables(connection, schema) == []
+    assert current(connection, schema) == "es_0001"
+    assert inspect(connection).get_table_names() == []
+
+
+@pytest.mark.needs("server")
+def test_a_translated_schema_is_not_translated_again(
+    connection: Connection, schema: str
+) -> None:
+    connection.execution_options(schema_translate_map={None: schema})
+    upgrade(connection, schema)
+    assert missing_tables(connection, schema) == []
+    assert connection.execute(tracking.select()).all() == []
+
+
+def test_the_schema_argument_comes_before_the_environment(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQLALCHEMY_SCHEMA", "elsewhere")
+    upgrade(connection, None)
+    assert missing_tables(connection, None) == []
+
+
+def test_threads_upgrade_one_after_the_other() -> None:
+    def upgraded(_: int) -> str | None:
+        engine = create_engine("sqlite://")
+        with engine.begin() as connection:
+            upgrade(connection, None)
+            revision = current(connection, None)
+        engine.dispose()
+        return revision
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(upgraded, range(32))) == {"es_0001"}
+
+
+@pytest.mark.parametrize("name", [VERSION_TABLE, *metadata.tables])
+def test_our_tables_are_kept_from_others(name: str) -> None:
+    assert not include_name(name, "table", {"schema_name": None})
+    assert include_name(name, "schema", {})
+    assert include_name(name, "column", {"table_name": "theirs"})
+    assert include_name("theirs", "table", {"schema_name": None})
+
+

@@ -1,0 +1,76 @@
+"""Runs functions in processes of their own, that start at one moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from multiprocessing.connection import Connection, wait
+from multiprocessing.synchronize import Barrier
+from typing import Literal, TypeVar, cast
+
+T = TypeVar("T")
+
+PRELOADED = ["eventsourcing_alchemy", "psycopg", "pymysql", "pytest"]
+"""What clean processes need not import again, each."""
+
+
+def together(
+    calls: Sequence[Callable[[], T]],
+    *,
+    start: Literal["forkserver", "fork"] = "forkserver",
+    timeout: float = 60,
+) -> list[T]:
+    """Run each call in a process of its own; their results, in order.
+
+    The processes know nothing of this one, unless they are to `fork` from it.
+    The first failure fails the test; what still runs then is killed.
+    """
+    context = multiprocessing.get_context(start)
+    if start == "forkserver":
+        context.set_forkserver_preload(PRELOADED)
+    barrier = context.Barrier(len(calls))
+    deadline = time.monotonic() + timeout
+    processes = []
+    pending: dict[Connection, int] = {}
+    results: dict[int, T] = {}
+    with ExitStack() as stack:
+        for number, call in enumerate(calls):
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_run, args=(call, barrier, sender))
+            with sender:
+                process.start()
+            processes.append(process)
+            stack.enter_context(receiver)
+            stack.callback(process.join)
+            stack.callback(process.kill)
+            pending[receiver] = number
+        while pending:
+            ready = wait(list(pending), deadline - time.monotonic())
+            assert ready, f"{len(pending)} processes did not end in {timeout} s"
+            for receiver in cast("list[Connection]", ready):
+                results[pending.pop(receiver)] = _result(receiver)
+        for process in processes:
+            process.join(max(0, deadline - time.monotonic()))
+            assert process.exitcode == 0, f"a process ended with {process.exitcode}"
+    return [results[number] for number in range(len(calls))]
+
+
+def _run(call: Callable[[], object], barrier: Barrier, sender: Connection) -> None:
+    with sender:
+        try:
+            barrier.wait()
+            sender.send((call(), None))
+        except BaseException:
+            sender.send((None, traceback.format_exc()))
+
+
+def _result(receiver: Connection) -> T:
+    try:
+        result, error = receiver.recv()
+    except EOFError:
+        result, error = None, "it died"
+    assert error is None, f"a process failed: {error}"
+    return cast("T", result)
