@@ -5,6 +5,7 @@ when the demo ends. On a database that is kept, the next run records what is new
 """
 
 import os
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence, Set
 from contextlib import closing, contextmanager, suppress
@@ -14,11 +15,13 @@ from tempfile import TemporaryDirectory
 
 from alembic import command
 from alembic.config import Config
-from eventsourcing.persistence import InfrastructureFactory, PersistenceError
+from eventsourcing.domain import EventSourcingError
+from eventsourcing.persistence import InfrastructureFactory
 from eventsourcing.projection import ProjectionRunner
 from eventsourcing.utils import Environment
 from rich.console import Console
 from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from git_history import report
 from git_history.application import GitHistory
@@ -47,16 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         repository = GitRepository(options.repo)
         with database():
             return 0 if run(repository, Console()) else 1
-    except (GitError, PersistenceError) as error:
-        Console(stderr=True).print(f"git_history: {error}", markup=False)
+    except (GitError, EventSourcingError, SQLAlchemyError) as error:
+        print(f"git_history: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("git_history: interrupted", file=sys.stderr)
+        return 130
 
 
 @contextmanager
 def database() -> Iterator[None]:
     """Set the environment: our persistence, on the user's database or a passing one."""
     os.environ["PERSISTENCE_MODULE"] = "eventsourcing_alchemy"
-    if "SQLALCHEMY_URL" in os.environ:
+    if os.environ.get("SQLALCHEMY_URL"):
         yield
         return
     with TemporaryDirectory(prefix="git_history_") as folder:

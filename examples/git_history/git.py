@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, cast
+from unicodedata import normalize
 
 from git_history.domain import Commit, FileChange
 
@@ -152,7 +153,7 @@ def _parse(fields: Iterator[bytes]) -> Iterator[Commit]:
         changes, following = _changes(fields)
         yield Commit(
             sha=sha.decode("ascii"),
-            author=_text(author) or "(nobody)",
+            author=normalize("NFC", _text(author)) or "(nobody)",
             authored_at=_date(seconds),
             changes=changes,
         )

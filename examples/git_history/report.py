@@ -17,12 +17,12 @@ Advance = Callable[[int], None]
 
 def step(console: Console, text: str) -> None:
     """Print what the demo does next."""
-    console.print(f"\n{text}", style="bold", markup=False, highlight=False)
+    console.print(Text(f"\n{text}", "bold"), soft_wrap=True)
 
 
 def note(console: Console, text: str) -> None:
     """Print what came of it."""
-    console.print(f"  {text}", markup=False, highlight=False)
+    console.print(Text(f"  {text}"), soft_wrap=True)
 
 
 @contextmanager

@@ -4,8 +4,9 @@ from collections.abc import Hashable
 from typing import Any
 
 from eventsourcing.utils import TopicError, resolve_topic
-from sqlalchemy import Engine, Pool, create_engine
+from sqlalchemy import Engine, Pool, create_engine, event
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.lookup import dialect_for
@@ -33,13 +34,23 @@ class SharedEngine:
         self.database: Hashable = (
             id(self.engine) if self.is_private else self.dialect.identity(url)
         )
+        self._is_closed = False
         if self._is_ours:
             self.dialect.configure(self.engine, settings.lock_timeout)
+            event.listen(self.engine, "checkin", self._close_returned)
 
     def close(self) -> None:
-        """Closes its connections, unless the engine is the user's own."""
+        """Closes its connections, unless the engine is the user's own.
+
+        Those that are in use are closed when they are returned.
+        """
         if self._is_ours:
+            self._is_closed = True
             self.engine.dispose()
+
+    def _close_returned(self, _: Any, connection: ConnectionPoolEntry) -> None:
+        if self._is_closed:
+            connection.close()
 
     def abandon(self) -> None:
         """Leaves the connections to the parent process, after a fork."""

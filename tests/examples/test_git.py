@@ -90,6 +90,7 @@ def test_any_file_name(scratch: ScratchRepository) -> None:
     [
         ("Łukasz 王小明 🚀".encode(), "Łukasz 王小明 🚀"),
         (b"Jos\xe9", "Jos\N{REPLACEMENT CHARACTER}"),
+        ("Jose\N{COMBINING ACUTE ACCENT}".encode(), "José"),
         (b"", "(nobody)"),
         (b"tab\tin it", "tab\tin it"),
     ],

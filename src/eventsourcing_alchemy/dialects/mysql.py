@@ -79,6 +79,18 @@ class MySQLDialect(BaseDialect):
         self._application_ids[name] = application_id
         return application_id, last
 
+    def register(self, connection: Connection, name: str, options: Options) -> None:
+        """Locks the row that is there for writing.
+
+        A duplicate that fails locks it for reading; two of these, both about to
+        write, would be a deadlock.
+        """
+        statement = insert(applications).on_duplicate_key_update(
+            name=applications.c.name
+        )
+        row = {"name": name, "last_notification_id": 0}
+        connection.execute(statement, row, execution_options=options)
+
     def upsert(
         self,
         upsert: "Upsert",
