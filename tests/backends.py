@@ -12,7 +12,7 @@ from enum import StrEnum, auto
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
@@ -52,7 +52,7 @@ class Backend:
         """The reason why there are no databases of this kind here."""
         return None
 
-    def fresh(self, directory: Path) -> Self:  # noqa: ARG002
+    def fresh(self, directory: Path) -> Backend:  # noqa: ARG002
         """Make an empty database, in the directory if it is a file."""
         return self
 
@@ -70,7 +70,7 @@ class Backend:
 class SQLiteFile(Backend):
     """A file, beside which SQLite keeps others only while it is open."""
 
-    def fresh(self, directory: Path) -> Self:
+    def fresh(self, directory: Path) -> Backend:
         return replace(self, url=f"sqlite:///{directory / 'test.db'}")
 
     def leftovers(self) -> Sequence[str]:
@@ -113,7 +113,7 @@ class Server(Backend, ABC):
     def unreachable(self) -> str | None:
         return _unreachable(self.admin)
 
-    def fresh(self, directory: Path) -> Self:  # noqa: ARG002
+    def fresh(self, directory: Path) -> Backend:  # noqa: ARG002
         database = f"{_RUN}_{next(_NUMBERS)}"
         with _connected(self.admin) as connection:
             connection.execute(text(self._create.format(database)))
@@ -152,9 +152,9 @@ class PostgreSQL(Server):
         SELECT nspname FROM pg_namespace
         WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
     """
-    _emptied: list[Self] = field(default_factory=list, compare=False, repr=False)
+    _emptied: list[PostgreSQL] = field(default_factory=list, compare=False, repr=False)
 
-    def fresh(self, directory: Path) -> Self:
+    def fresh(self, directory: Path) -> Backend:
         return self._emptied.pop() if self._emptied else super().fresh(directory)
 
     def discard(self, *, reusable: bool) -> None:

@@ -1,4 +1,4 @@
-"""Runs functions in processes of their own, that start at one moment."""
+"""Runs functions in processes of their own, at the same time."""
 
 from __future__ import annotations
 
@@ -8,38 +8,46 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 T = TypeVar("T")
 
+clean = multiprocessing.get_context("forkserver")
+forking = multiprocessing.get_context("fork")
+
 PRELOADED = ["eventsourcing_alchemy", "psycopg", "pymysql", "pytest"]
 """What clean processes need not import again, each."""
+
+
+def barrier(parties: int) -> Barrier:
+    """For clean processes that are to do something at one moment."""
+    return clean.Barrier(parties, timeout=60)
 
 
 def together(
     calls: Sequence[Callable[[], T]],
     *,
     start: Literal["forkserver", "fork"] = "forkserver",
-    timeout: float = 60,
+    timeout: float = 90,
 ) -> list[T]:
     """Run each call in a process of its own; their results, in order.
 
     The processes know nothing of this one, unless they are to `fork` from it.
     The first failure fails the test; what still runs then is killed.
     """
-    context = multiprocessing.get_context(start)
-    if start == "forkserver":
-        context.set_forkserver_preload(PRELOADED)
-    barrier = context.Barrier(len(calls))
+    clean.set_forkserver_preload(PRELOADED)
+    process_class: Callable[..., BaseProcess]
+    process_class = clean.Process if start == "forkserver" else forking.Process
     deadline = time.monotonic() + timeout
     processes = []
     pending: dict[Connection, int] = {}
     results: dict[int, T] = {}
     with ExitStack() as stack:
         for number, call in enumerate(calls):
-            receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_run, args=(call, barrier, sender))
+            receiver, sender = clean.Pipe(duplex=False)
+            process = process_class(target=_run, args=(call, sender))
             with sender:
                 process.start()
             processes.append(process)
@@ -48,7 +56,7 @@ def together(
             stack.callback(process.kill)
             pending[receiver] = number
         while pending:
-            ready = wait(list(pending), deadline - time.monotonic())
+            ready = wait(list(pending), max(0, deadline - time.monotonic()))
             assert ready, f"{len(pending)} processes did not end in {timeout} s"
             for receiver in cast("list[Connection]", ready):
                 results[pending.pop(receiver)] = _result(receiver)
@@ -58,19 +66,18 @@ def together(
     return [results[number] for number in range(len(calls))]
 
 
-def _run(call: Callable[[], object], barrier: Barrier, sender: Connection) -> None:
+def _run(call: Callable[[], object], sender: Connection) -> None:
     with sender:
         try:
-            barrier.wait()
             sender.send((call(), None))
         except BaseException:
             sender.send((None, traceback.format_exc()))
 
 
-def _result(receiver: Connection) -> T:
+def _result(receiver: Connection) -> Any:
     try:
         result, error = receiver.recv()
     except EOFError:
         result, error = None, "it died"
     assert error is None, f"a process failed: {error}"
-    return cast("T", result)
+    return result

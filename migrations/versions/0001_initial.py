@@ -96,7 +96,7 @@ TOPIC = ExactText(1024)
 STATE = (
     sa.LargeBinary()
     .with_variant(mysql.LONGBLOB(), *MYSQL)
-    .with_variant(mssql.VARBINARY("max"), "mssql")
+    .with_variant(mssql.VARBINARY("max"), "mssql")  # type: ignore[no-untyped-call]
 )
 TIME = (
     sa.DateTime(timezone=True)

@@ -1,10 +1,11 @@
 """Engines, shared by everything in a process that uses the same database."""
 
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 from eventsourcing.utils import TopicError, resolve_topic
-from sqlalchemy import Engine, Pool, create_engine, event
+from sqlalchemy import Engine, NullPool, Pool, create_engine, event
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -81,6 +82,19 @@ def acquire(settings: Settings) -> tuple[SharedEngine, Hashable]:
 def release(key: Hashable) -> None:
     """Gives an engine back. The last one to do so closes its connections."""
     _engines.release(key)
+
+
+def for_listening(settings: Settings) -> Engine:
+    """An engine for the connection that listens, which needs no pool.
+
+    An engine of the user's own is used as it is: the connection takes a place in its
+    pool.
+    """
+    if settings.listen_url is not None:
+        settings = replace(settings, url=settings.listen_url, engine_topic=None)
+    if settings.engine_topic is not None:
+        return _resolve(settings)
+    return _create(replace(settings, engine_options={"poolclass": NullPool}))
 
 
 def _key(settings: Settings) -> Hashable:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from os import getpid
 
 from eventsourcing.persistence import NotSupportedError, PersistenceError
-from sqlalchemy import Engine, NullPool, create_engine
 
+from eventsourcing_alchemy import engines
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.dialects.base import Listening
 from eventsourcing_alchemy.errors import translated
@@ -60,7 +60,8 @@ def _open(datastore: SQLAlchemyDatastore) -> Listening:
     # Not the datastore itself, which could then not be collected.
     database = datastore.database
     listening = datastore.dialect.listen(
-        _engine(datastore), lambda name: hints.wake((database, "events", name))
+        engines.for_listening(datastore.settings),
+        lambda name: hints.wake((database, "events", name)),
     )
     if listening is None:
         driver = datastore.engine.dialect.driver
@@ -70,10 +71,3 @@ def _open(datastore: SQLAlchemyDatastore) -> Listening:
         )
         raise CannotListenError(msg)
     return listening
-
-
-def _engine(datastore: SQLAlchemyDatastore) -> Engine:
-    url = datastore.settings.listen_url
-    if url is None:
-        return datastore.engine
-    return create_engine(url, poolclass=NullPool, hide_parameters=True)

@@ -22,7 +22,7 @@ from behaviour.workers import (
 )
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
 from factories import OpenFactory
-from processes import together
+from processes import barrier, together
 
 GRACE = 0.3
 """Seconds in which what is not waiting would have ended."""
@@ -201,9 +201,10 @@ def test_no_reader_ever_sees_a_gap(env: dict[str, str]) -> None:
         [1 + (7 * number + writer) % 5 for number in range(30)] for writer in range(4)
     ]
     last = sum(map(sum, batches))
-    writers = [partial(append, env, sizes) for sizes in batches]
-    readers = [partial(read_up_to, env, last)] * 2
-    followers = [partial(subscribe_up_to, env, last)] * 2
+    start = barrier(8)
+    writers = [partial(append, env, sizes, start) for sizes in batches]
+    readers = [partial(read_up_to, env, last, start)] * 2
+    followers = [partial(subscribe_up_to, env, last, start)] * 2
 
     results = together([*writers, *readers, *followers])
 

@@ -192,15 +192,23 @@ def test_applications_do_not_mix(open_factory: OpenFactory) -> None:
 
 
 @pytest.mark.needs(Capability.SHARED)
-def test_uuid_and_text_do_not_mix(
+def test_uuid_and_text_share_positions_but_do_not_mix(
     recorder: ApplicationRecorder, text_recorder: ApplicationRecorder
 ) -> None:
-    event = an_event()
+    """An application that changes the type of its IDs goes on counting."""
+    event, last_event = an_event(), an_event(originator_version=2)
     text_event = an_event(originator_id=str(ORIGINATOR_ID))
-    recorder.insert_events([event])
-    text_recorder.insert_events([text_event])
-    for one, its_event in (recorder, event), (text_recorder, text_event):
-        assert one.select_events(its_event.originator_id) == [its_event]
-        (notification,) = one.select_notifications(None, 10)
-        assert stored(notification) == its_event
-        assert one.max_notification_id() == notification.id
+    assert recorder.insert_events([event]) == [1]
+    assert text_recorder.insert_events([text_event]) == [2]
+    assert recorder.insert_events([last_event]) == [3]
+
+    assert recorder.select_events(ORIGINATOR_ID) == [event, last_event]
+    assert text_recorder.select_events(str(ORIGINATOR_ID)) == [text_event]
+    for one, expected in (
+        (recorder, {1: event, 3: last_event}),
+        (text_recorder, {2: text_event}),
+    ):
+        page = one.select_notifications(None, 10)
+        assert {each.id: stored(each) for each in page} == expected
+        with one.subscribe() as subscription:
+            assert [next(subscription).id for _ in expected] == list(expected)

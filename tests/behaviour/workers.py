@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from multiprocessing.synchronize import Barrier
 from uuid import UUID, uuid4
 
 from eventsourcing.application import Application
@@ -48,10 +49,14 @@ def application_recorder(
         factory.close()
 
 
-def append(env: Mapping[str, str], sizes: list[int]) -> list[int]:
+def append(
+    env: Mapping[str, str], sizes: list[int], start: Barrier | None = None
+) -> list[int]:
     """Append batches of these sizes, each after one that is rolled back."""
     positions: list[int] = []
     with application_recorder(env) as recorder:
+        if start is not None:
+            start.wait()
         for size in sizes:
             with suppress(DeliberateError), recorder.transaction():
                 recorder.insert_events(new_events(size))
@@ -60,15 +65,16 @@ def append(env: Mapping[str, str], sizes: list[int]) -> list[int]:
     return positions
 
 
-def read_up_to(env: Mapping[str, str], last: int, *, seconds: float = 45) -> list[int]:
+def read_up_to(env: Mapping[str, str], last: int, start: Barrier) -> list[int]:
     """Read continuously, up to the position; fail where one is not the next.
 
     Returns:
         The last position of each page that had something on it.
     """
-    deadline = time.monotonic() + seconds
     position, ends = 0, []
     with application_recorder(env) as recorder:
+        start.wait()
+        deadline = time.monotonic() + 45
         while position < last:
             assert time.monotonic() < deadline, f"saw nothing after {position}"
             newest = recorder.max_notification_id() or 0
@@ -82,13 +88,14 @@ def read_up_to(env: Mapping[str, str], last: int, *, seconds: float = 45) -> lis
     return ends
 
 
-def subscribe_up_to(env: Mapping[str, str], last: int) -> list[int]:
+def subscribe_up_to(env: Mapping[str, str], last: int, start: Barrier) -> list[int]:
     """The positions that a subscription yields, up to the last one."""
     positions = []
     with (
         application_recorder(env) as recorder,
         recorder.subscribe(gt=None) as subscription,
     ):
+        start.wait()
         for notification in subscription:
             positions.append(notification.id)
             if notification.id >= last:
@@ -96,8 +103,9 @@ def subscribe_up_to(env: Mapping[str, str], last: int) -> list[int]:
     return positions
 
 
-def come_up(env: Mapping[str, str]) -> int | None:
+def come_up(env: Mapping[str, str], start: Barrier) -> int | None:
     """Start an application, record an event, read it; the event's position."""
+    start.wait()
     with Application[UUID](env) as application:
         try:
             aggregate = Aggregate()

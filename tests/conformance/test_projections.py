@@ -56,7 +56,9 @@ class View(projection.EventCountersViewTestCase):
     factory: SQLAlchemyFactory
 
     def construct_event_counters_view(self) -> EventCounters:
-        return self.factory.tracking_recorder(EventCounters)
+        view = self.factory.tracking_recorder(EventCounters)
+        assert isinstance(view, EventCounters)
+        return view
 
 
 class ViewProjection(projection.AggregateEventCountersProjectionTestCase):

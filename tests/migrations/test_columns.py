@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -87,9 +86,7 @@ def test_texts_are_ordered_by_code_point(migrated: Connection) -> None:
 
 def test_texts_of_full_length_and_uuids_are_kept(migrated: Connection) -> None:
     name, topic, originator_id = "🙂" * 255, "🙂" * 1024, uuid4()
-    migrated.execute(
-        insert(text_events), event(name, topic=topic, notification_id=1)
-    )
+    migrated.execute(insert(text_events), event(name, topic=topic, notification_id=1))
     migrated.execute(insert(text_snapshots), snapshot(name, name))
     migrated.execute(insert(events), event(originator_id, notification_id=1))
     text_event = migrated.execute(select(text_events)).one()

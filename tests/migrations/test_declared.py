@@ -65,7 +65,7 @@ def test_alembic_sees_no_difference(connection: Connection) -> None:
 
 @pytest.mark.needs("server")
 def test_alembic_sees_no_difference_in_a_schema(
-    connection: Connection, schema: str
+    schema: str, connection: Connection
 ) -> None:
     upgrade(connection, schema)
     context = MigrationContext.configure(

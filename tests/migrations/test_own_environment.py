@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, inspect
 
 from backends import Backend
+from commandline import Alembic
 from eventsourcing_alchemy.migrate import current, missing_tables, upgrade
 from eventsourcing_alchemy.tables import metadata
 
@@ -62,7 +62,7 @@ def test_both_histories_live_side_by_side(
     backend: Backend,
     engine: Engine,
     connection: Connection,
-    alembic: Callable[..., str],
+    alembic: Alembic,
     ini: Path,
     tmp_path: Path,
 ) -> None:

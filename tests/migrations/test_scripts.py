@@ -6,13 +6,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
-from backends import Backend
+from commandline import Alembic
 from eventsourcing_alchemy.migrate import current, missing_tables
 from eventsourcing_alchemy.tables import metadata
 
@@ -26,6 +26,7 @@ main(["-c", sys.argv[1], "upgrade", "head", "--sql"])
 """
 
 
+@cache
 def script(database: str, schema: str = "") -> str:
     return subprocess.run(
         [sys.executable, "-c", UPGRADE, Path(__file__).parents[2] / "alembic.ini"],
@@ -88,7 +89,7 @@ def test_scripts_make_the_schema_first(database: str, expected: str) -> None:
 
 
 @pytest.mark.needs("shared")
-def test_the_database_accepts_its_script(backend: Backend, engine: Engine) -> None:
+def test_the_database_accepts_its_script(engine: Engine) -> None:
     with engine.begin() as connection:
         for statement in script(engine.dialect.name).split(";\n"):
             if statement.strip() not in ("", "BEGIN", "COMMIT"):
@@ -98,7 +99,7 @@ def test_the_database_accepts_its_script(backend: Backend, engine: Engine) -> No
 
 
 def test_a_script_drops_tables_only_if_that_is_allowed(
-    alembic: Callable[..., str],
+    alembic: Alembic,
 ) -> None:
     downgrade = ("downgrade", "head:base", "--sql")
     alembic("postgresql://", *downgrade, error="allow-data-loss=yes")

@@ -75,7 +75,7 @@ def test_a_table_that_was_lost_is_not_replaced_by_an_empty_one(
 
 
 @pytest.mark.needs("server")
-def test_a_schema_is_made(connection: Connection, schema: str) -> None:
+def test_a_schema_is_made(schema: str, connection: Connection) -> None:
     assert missing_tables(connection, schema) == sorted(metadata.tables)
     assert current(connection, schema) is None
     upgrade(connection, schema)
@@ -86,7 +86,7 @@ def test_a_schema_is_made(connection: Connection, schema: str) -> None:
 
 @pytest.mark.needs("server")
 def test_a_translated_schema_is_not_translated_again(
-    connection: Connection, schema: str
+    schema: str, connection: Connection
 ) -> None:
     connection.execution_options(schema_translate_map={None: schema})
     upgrade(connection, schema)
@@ -121,5 +121,3 @@ def test_our_tables_are_kept_from_others(name: str) -> None:
     assert include_name(name, "schema", {})
     assert include_name(name, "column", {"table_name": "theirs"})
     assert include_name("theirs", "table", {"schema_name": None})
-
-

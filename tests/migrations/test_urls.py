@@ -26,7 +26,7 @@ def test_a_driver_is_named(given: str, used: str) -> None:
 
 def test_the_rest_is_kept() -> None:
     url = normalise_url("postgresql://me:p%40%25%3A@h:1/d?application_name=a")
-    assert url.password == "p@%:"
+    assert url.password == "p@%:"  # noqa: S105
     assert url == make_url("postgresql+psycopg://me:p%40%25%3A@h:1/d").set(
         query={"application_name": "a"}
     )
@@ -37,7 +37,7 @@ def test_the_rest_is_kept() -> None:
     [
         "",
         "s3cret",
-        "postgresql://me:s3cret/@h/d",
+        "postgresql://me:p@h:s3cret@h/d",
         "postgresql://me@h:s3cret/d",
         "postgres://me:s3cret@h/d",
         "postgresql+unheardof://me:s3cret@h/d",

@@ -35,7 +35,7 @@ class Listener:
     again, with growing pauses; what is announced in the meantime is not heard.
 
     Args:
-        engine: opens the connection, which leaves its pool.
+        engine: opens the connection.
         channel: to listen to.
         wake: is called in the thread of the listener, and must not block.
 
@@ -72,7 +72,6 @@ class Listener:
         connection = self._engine.connect()
         try:
             connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.detach()
             connection.execute(Listen(self._channel))
         except BaseException:
             connection.close()
@@ -80,29 +79,28 @@ class Listener:
         return connection
 
     def _run(self) -> None:
-        pause = 0.1
-        while True:
-            try:
-                with self._connection as connection:
-                    self._relay(connection.connection.dbapi_connection)
-                break
-            except Exception as error:
-                logger.warning("Lost the connection that LISTENs: %s", error)
-            while not self._is_closing(pause) and not self._reopened():
-                pause = min(2 * pause, LONGEST_PAUSE)
-            if self._is_closing(0):
-                break
-            pause = 0.1
-        self._closing.close()
+        with self._closing:
+            while not self._is_closing(0):
+                try:
+                    self._relay(self._connection.connection.dbapi_connection)
+                except Exception as error:
+                    logger.warning("Lost the connection that LISTENs: %s", error)
+                    self._connection.invalidate()
+                    self._connection.close()
+                    self._reopen()
+        self._connection.close()
 
-    def _reopened(self) -> bool:
-        try:
-            self._connection = self._open_connection()
-        except Exception as error:
-            logger.debug("Cannot LISTEN yet: %s", error)
-            return False
-        logger.info("LISTENs again")
-        return True
+    def _reopen(self) -> None:
+        pause = 0.1
+        while not self._is_closing(pause):
+            try:
+                self._connection = self._open_connection()
+            except Exception as error:
+                logger.debug("Cannot LISTEN yet: %s", error)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                logger.info("LISTENs again")
+                return
 
     def _relay(self, connection: Any) -> None:
         with DefaultSelector() as selector:

@@ -123,7 +123,7 @@ Topic = ExactText(1024)
 State = (
     LargeBinary()
     .with_variant(mysql.LONGBLOB(), *_MYSQL)
-    .with_variant(mssql.VARBINARY("max"), "mssql")
+    .with_variant(mssql.VARBINARY("max"), "mssql")  # type: ignore[no-untyped-call]
 )
 """Serialised state. BLOB ends at 64 KiB on MySQL and MariaDB."""
 

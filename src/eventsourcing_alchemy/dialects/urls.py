@@ -53,6 +53,6 @@ def _parse(url: str | URL) -> URL:
 def _has_dialect(url: URL) -> bool:
     try:
         url.get_dialect()
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):
         return False
     return True

@@ -1,0 +1,314 @@
+"""One transaction for events, tracking, views and the user's own tables."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from contextvars import copy_context
+
+import pytest
+from eventsourcing.persistence import (
+    IntegrityError,
+    InterfaceError,
+    ProgrammingError,
+    Tracking,
+)
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from backends import Backend, Capability
+from behaviour.workers import DeliberateError, ids, new_events
+from eventsourcing_alchemy import (
+    SQLAlchemyApplicationRecorder,
+    SQLAlchemyFactory,
+    SQLAlchemyTrackingRecorder,
+)
+from eventsourcing_alchemy.dialects.urls import normalise_url
+from factories import OpenFactory
+
+metadata = MetaData()
+own = Table("own", metadata, Column("id", Integer, primary_key=True))
+
+
+@pytest.fixture
+def recorder(factory: SQLAlchemyFactory) -> SQLAlchemyApplicationRecorder:
+    recorder = factory.application_recorder()
+    with recorder.transaction() as connection:
+        metadata.create_all(connection)
+    return recorder
+
+
+@pytest.fixture
+def tracker(
+    recorder: SQLAlchemyApplicationRecorder,  # noqa: ARG001 (made first)
+    factory: SQLAlchemyFactory,
+) -> SQLAlchemyTrackingRecorder:
+    return factory.tracking_recorder()
+
+
+@pytest.fixture
+def engine(backend: Backend) -> Iterator[Engine]:
+    """An engine of the user's own, with SQLAlchemy's defaults."""
+    engine = create_engine(normalise_url(backend.url))
+    yield engine
+    engine.dispose()
+
+
+def count_own(recorder: SQLAlchemyApplicationRecorder) -> int:
+    with recorder.datastore.reading() as connection:
+        return connection.scalars(select(func.count()).select_from(own)).one()
+
+
+def write_everything(
+    recorder: SQLAlchemyApplicationRecorder,
+    tracker: SQLAlchemyTrackingRecorder,
+    connection: Connection,
+    position: int,
+) -> None:
+    recorder.insert_events(new_events(2))
+    tracker.insert_tracking(Tracking("upstream", position))
+    connection.execute(insert(own).values(id=position))
+
+
+def assert_everything(
+    recorder: SQLAlchemyApplicationRecorder,
+    tracker: SQLAlchemyTrackingRecorder,
+    position: int,
+) -> None:
+    assert ids(recorder) == list(range(1, 2 * position + 1))
+    assert tracker.max_tracking_id("upstream") == (position or None)
+    assert count_own(recorder) == position
+
+
+def test_commits_together(
+    recorder: SQLAlchemyApplicationRecorder, tracker: SQLAlchemyTrackingRecorder
+) -> None:
+    with recorder.transaction() as connection:
+        write_everything(recorder, tracker, connection, 1)
+    assert_everything(recorder, tracker, 1)
+
+
+def test_rolls_back_together(
+    recorder: SQLAlchemyApplicationRecorder, tracker: SQLAlchemyTrackingRecorder
+) -> None:
+    with suppress(DeliberateError), recorder.transaction() as connection:
+        write_everything(recorder, tracker, connection, 1)
+        raise DeliberateError
+    assert_everything(recorder, tracker, 0)
+
+
+def test_outermost_block_commits(
+    recorder: SQLAlchemyApplicationRecorder, tracker: SQLAlchemyTrackingRecorder
+) -> None:
+    with (
+        suppress(DeliberateError),
+        recorder.transaction(),
+        tracker.transaction() as connection,
+    ):
+        with recorder.transaction():
+            write_everything(recorder, tracker, connection, 1)
+        raise DeliberateError
+    assert_everything(recorder, tracker, 0)
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_joins_recorders_of_other_factories(
+    recorder: SQLAlchemyApplicationRecorder, open_factory: OpenFactory
+) -> None:
+    other = open_factory("Other").application_recorder()
+    with suppress(DeliberateError), recorder.transaction():
+        recorder.insert_events(new_events())
+        other.insert_events(new_events())
+        assert ids(other) == [1]
+        raise DeliberateError
+    assert ids(recorder) == ids(other) == []
+
+
+def test_failure_within_cannot_be_caught_to_commit_the_rest(
+    recorder: SQLAlchemyApplicationRecorder, tracker: SQLAlchemyTrackingRecorder
+) -> None:
+    events = new_events()
+    recorder.insert_events(events)
+
+    def carry_on() -> None:
+        with tracker.transaction():
+            tracker.insert_tracking(Tracking("upstream", 1))
+            with suppress(IntegrityError):
+                recorder.insert_events(events)
+
+    with pytest.raises(ProgrammingError, match="everything is rolled back"):
+        carry_on()
+    assert ids(recorder) == [1]
+    assert tracker.max_tracking_id("upstream") is None
+
+
+def test_savepoint_contains_a_failure(
+    recorder: SQLAlchemyApplicationRecorder, tracker: SQLAlchemyTrackingRecorder
+) -> None:
+    events = new_events()
+    recorder.insert_events(events)
+    with recorder.transaction() as connection:
+        tracker.insert_tracking(Tracking("upstream", 1))
+        with pytest.raises(IntegrityError), connection.begin_nested():
+            recorder.insert_events(events)
+        assert recorder.insert_events(new_events()) == [2]
+    assert ids(recorder) == [1, 2]
+    assert tracker.max_tracking_id("upstream") == 1
+
+
+@pytest.mark.needs(Capability.MVCC)
+def test_other_threads_and_tasks_do_not_join(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    recorder.insert_events(new_events())
+
+    async def within_a_task() -> list[int]:
+        return ids(recorder)
+
+    with recorder.transaction():
+        recorder.insert_events(new_events())
+        inherited = copy_context()
+        with ThreadPoolExecutor(1) as threads:
+            assert threads.submit(inherited.run, ids, recorder).result() == [1]
+    # The context still has the transaction, which has ended.
+    inherited.run(recorder.insert_events, new_events())
+    assert inherited.run(asyncio.run, within_a_task()) == [1, 2, 3]
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_connection_of_the_caller(
+    recorder: SQLAlchemyApplicationRecorder,
+    tracker: SQLAlchemyTrackingRecorder,
+    engine: Engine,
+) -> None:
+    with engine.connect() as connection:
+        with recorder.transaction(bind=connection) as joined:
+            assert joined is connection
+            write_everything(recorder, tracker, connection, 1)
+        connection.rollback()
+        assert_everything(recorder, tracker, 0)
+        with recorder.transaction(bind=connection):
+            write_everything(recorder, tracker, connection, 1)
+        connection.commit()
+    assert_everything(recorder, tracker, 1)
+
+
+@contextmanager
+def plain_session(engine: Engine) -> Iterator[Session]:
+    with Session(engine) as session:
+        yield session
+
+
+@contextmanager
+def session_in_scope(engine: Engine) -> Iterator[scoped_session[Session]]:
+    session = scoped_session(sessionmaker(engine))
+    yield session
+    session.remove()
+
+
+@pytest.mark.needs(Capability.SHARED)
+@pytest.mark.parametrize("open_session", [plain_session, session_in_scope])
+def test_session_of_the_caller(
+    recorder: SQLAlchemyApplicationRecorder,
+    tracker: SQLAlchemyTrackingRecorder,
+    engine: Engine,
+    open_session: type[closing[Session]],
+) -> None:
+    with open_session(engine) as session:  # type: ignore[arg-type]
+        with recorder.transaction(bind=session) as connection:
+            write_everything(recorder, tracker, connection, 1)
+        session.rollback()
+        assert_everything(recorder, tracker, 0)
+        with recorder.transaction(bind=session) as connection:
+            write_everything(recorder, tracker, connection, 1)
+        session.commit()
+    assert_everything(recorder, tracker, 1)
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_failure_leaves_the_rest_of_the_caller_s_transaction(
+    recorder: SQLAlchemyApplicationRecorder, engine: Engine
+) -> None:
+    """Whoever catches a conflict and commits leaves no gap in the positions."""
+    events = new_events()
+    recorder.insert_events(events)
+    with engine.begin() as connection:
+        connection.execute(insert(own).values(id=1))
+        with pytest.raises(IntegrityError), recorder.transaction(bind=connection):
+            recorder.insert_events([*new_events(2), *events])
+        connection.execute(insert(own).values(id=2))
+    assert count_own(recorder) == 2
+    assert recorder.insert_events(new_events()) == [2]
+    assert ids(recorder) == [1, 2]
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_refuses_what_is_no_bind(
+    recorder: SQLAlchemyApplicationRecorder, engine: Engine
+) -> None:
+    with (
+        pytest.raises(ProgrammingError, match="bind is a 'Engine': expected an open"),
+        recorder.transaction(bind=engine),  # type: ignore[arg-type]
+    ):
+        pass
+
+
+def test_what_is_written_while_reading_is_rolled_back(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    with recorder.datastore.reading() as connection:
+        connection.execute(insert(own).values(id=1))
+    assert count_own(recorder) == 0
+
+
+def test_reading_within_a_transaction_sees_what_it_wrote(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    with recorder.transaction() as connection:
+        connection.execute(insert(own).values(id=1))
+        assert count_own(recorder) == 1
+
+
+@pytest.mark.needs(Capability.MVCC)
+def test_transaction_within_reading_commits(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    with recorder.datastore.reading():
+        recorder.insert_events(new_events())
+    assert ids(recorder) == [1]
+
+
+def test_transaction_within_reading_in_memory() -> None:
+    with closing(SQLAlchemyFactory({"SQLALCHEMY_URL": "sqlite://"})) as factory:
+        recorder = factory.application_recorder()
+        with (
+            recorder.datastore.reading(),
+            pytest.raises(ProgrammingError, match="leave the block before you write"),
+        ):
+            recorder.insert_events(new_events())
+
+
+def test_closed_datastore(
+    factory: SQLAlchemyFactory, recorder: SQLAlchemyApplicationRecorder
+) -> None:
+    factory.close()
+    factory.close()
+    with pytest.raises(InterfaceError, match="datastore is closed"):
+        recorder.insert_events(new_events())
+    with pytest.raises(InterfaceError, match="datastore is closed"):
+        recorder.max_notification_id()
+    with pytest.raises(InterfaceError, match="datastore is closed"):
+        recorder.subscribe()
