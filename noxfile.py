@@ -81,7 +81,7 @@ def build(session: nox.Session) -> None:
     """Build into dist/, and check that the wheel needs nothing else to run."""
     session.install(*groups("build"))
     shutil.rmtree("dist", ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", "dist")
+    session.run("python", "-m", "build", "--outdir", "dist", silent=True)
     (wheel,) = Path("dist").resolve().glob("*.whl")
     check_wheel(session, wheel)
 

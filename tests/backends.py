@@ -36,6 +36,8 @@ class Capability(StrEnum):
     """CREATE SCHEMA makes a namespace within the database, dropped with it."""
     NOTIFY = auto()
     """A commit can be announced to other processes."""
+    PREPARED_PLANS = auto()
+    """Plans depend on statistics, and on whether they are made for parameters."""
     SERVER = auto()
     """Connections are sessions of a server, which can list and end them."""
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -26,20 +26,26 @@ def barrier(parties: int) -> Barrier:
     return clean.Barrier(parties, timeout=60)
 
 
-def together(
-    calls: Sequence[Callable[[], T]],
-    *,
-    start: Literal["forkserver", "fork"] = "forkserver",
-    timeout: float = 90,
-) -> list[T]:
-    """Run each call in a process of its own; their results, in order.
+def in_processes(calls: Sequence[Callable[[], T]], *, timeout: float = 90) -> list[T]:
+    """Run each call in a process of its own, that knows nothing of this one.
 
-    The processes know nothing of this one, unless they are to `fork` from it.
-    The first failure fails the test; what still runs then is killed.
+    Returns their results, in order. The first failure fails the test; what still
+    runs then is killed.
     """
     clean.set_forkserver_preload(PRELOADED)
-    process_class: Callable[..., BaseProcess]
-    process_class = clean.Process if start == "forkserver" else forking.Process
+    return _run_all(clean.Process, calls, timeout)
+
+
+def in_forks(calls: Sequence[Callable[[], T]], *, timeout: float = 90) -> list[T]:
+    """The same in forks of this process, which inherit what it has."""
+    return _run_all(forking.Process, calls, timeout)
+
+
+def _run_all(
+    process_class: Callable[..., BaseProcess],
+    calls: Sequence[Callable[[], T]],
+    timeout: float,
+) -> list[T]:
     deadline = time.monotonic() + timeout
     processes = []
     pending: dict[Connection, int] = {}

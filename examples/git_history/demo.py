@@ -9,6 +9,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence, Set
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,78 +37,123 @@ ROWS = 10
 """Rows of each table that is printed."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo and return the exit status: 0 if all numbers agreed."""
-    parser = ArgumentParser(prog="git_history", description=__doc__)
-    parser.add_argument(
-        "--repo",
-        type=Path,
-        default=Path.cwd(),
-        help="the git repository, by default the one around the current folder",
-    )
-    options = parser.parse_args(arguments)
-    try:
-        repository = GitRepository(options.repo)
-        with database():
-            return 0 if run(repository, Console()) else 1
-    except (GitError, EventSourcingError, SQLAlchemyError) as error:
-        print(f"git_history: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("git_history: interrupted", file=sys.stderr)
-        return 130
+@dataclass(frozen=True)
+class Demo:
+    """What the steps of the demo share."""
 
+    repository: GitRepository
+    history: GitHistory
+    view: GitActivity
+    console: Console
 
-@contextmanager
-def database() -> Iterator[None]:
-    """Set the environment: our persistence, on the user's database or a passing one."""
-    os.environ["PERSISTENCE_MODULE"] = "eventsourcing_alchemy"
-    if os.environ.get("SQLALCHEMY_URL"):
-        yield
-        return
-    with TemporaryDirectory(prefix="git_history_") as folder:
-        os.environ["SQLALCHEMY_URL"] = f"sqlite:///{folder}/git_history.db"
-        yield
-        del os.environ["SQLALCHEMY_URL"]
-
-
-def run(repository: GitRepository, console: Console) -> bool:
-    """Take the history through everything; return whether all numbers agreed."""
-    url = make_url(os.environ["SQLALCHEMY_URL"])
-    report.step(console, f"Migrating {url.render_as_string(hide_password=True)}")
-    migrate()
-    with GitHistory() as history, open_view() as view:
-        report.step(console, f"Reading {repository.path}")
-        hashes = repository.hashes()
-        new = unrecorded(hashes, history)
-        if repository.is_shallow:
-            report.note(console, "a shallow clone: older commits are not in it")
-        report.note(console, f"{len(hashes):,} commits, {len(new):,} not recorded yet")
+    def run(self) -> bool:
+        """Take the history through everything; return whether all numbers agreed."""
+        report.step(self.console, f"Reading {self.repository.path}")
+        hashes = self.repository.hashes()
+        new = self.unrecorded(hashes)
+        if self.repository.is_shallow:
+            self.note("a shallow clone: older commits are not in it")
+        self.note(f"{len(hashes):,} commits, {len(new):,} not recorded yet")
 
         most = len(new) * 9 // 10
-        report.step(console, f"Recording the first {most:,} of them")
-        record(repository, new[:most], history, console)
+        report.step(self.console, f"Recording the first {most:,} of them")
+        self.record(new[:most])
 
-        report.step(console, "Projecting them into the view")
-        project(history, view, console)
-        show(view, console)
+        report.step(self.console, "Projecting them into the view")
+        self.project()
+        self.show()
 
         rest = len(new) - most
-        report.step(console, f"Projection stopped: recording the other {rest:,}")
-        record(repository, new[most:], history, console)
+        report.step(
+            self.console, f"The projection has stopped. Recording {rest:,} more"
+        )
+        self.record(new[most:])
 
-        report.step(console, "Projection started again")
-        project(history, view, console)
+        report.step(self.console, "Starting the projection again")
+        self.project()
 
-        report.step(console, "Nothing missing, nothing processed twice?")
-        return check(repository, hashes, history, view, console)
+        report.step(self.console, "Is anything missing, or was it processed twice?")
+        return self.check(hashes)
+
+    def unrecorded(self, hashes: Sequence[str]) -> list[str]:
+        """Return the hashes of commits that are not recorded yet, in the same order."""
+        recorded = {commit.sha for commit in self.history.recorded()}
+        return [sha for sha in hashes if sha not in recorded]
+
+    def record(self, hashes: Sequence[str]) -> None:
+        """Record the commits as git reads them, many in a transaction."""
+        done = 0
+        commits = self.repository.commits(hashes)
+        progress = report.progress(self.console, "commits recorded:", len(hashes))
+        with progress as advance:
+            while batch := list(islice(commits, BATCH)):
+                self.history.record(batch)
+                done += len(batch)
+                advance(done)
+
+    def project(self) -> None:
+        """Run the projection until all that is recorded is processed; then stop it."""
+        start = self.position()
+        end = self.history.last_position()
+        self.note(f"it starts after position {start:,}; the last is {end:,}")
+        progress = report.progress(self.console, "events processed:", end - start)
+        with progress as advance, projection() as runner:
+            while (position := self.position()) < end:
+                advance(position - start)
+                with suppress(TimeoutError):
+                    runner.wait(end, timeout=0.1)
+            advance(position - start)
+
+    def position(self) -> int:
+        """Return the position of the event that the projection processed last."""
+        return self.view.max_tracking_id(self.history.name) or 0
+
+    def show(self) -> None:
+        """Print the view."""
+        report.activity(self.console, "author", self.view.authors(ROWS))
+        report.activity(self.console, "month", self.view.months(ROWS))
+        report.activity(self.console, "folder", self.view.top_folders(ROWS))
+
+    def check(self, hashes: Sequence[str]) -> bool:
+        """Compare what git, the events and the view say of commits and lines.
+
+        A database that is kept may hold commits of other repositories, or that this
+        one no longer reaches. They are in the view too.
+        """
+        git = Activity(len(hashes), Lines(*self.repository.lines(hashes)))
+        ours, others = self.count(frozenset(hashes))
+        view = self.view.totals()
+        rows = {"git": git, "events": ours}
+        if others.commits:
+            rows["events of other histories"] = others
+        report.activity(self.console, "told by", rows | {"view": view})
+        agreed = git == ours and ours + others == view
+        self.note("No: they agree." if agreed else "THEY DO NOT AGREE.")
+        return agreed
+
+    def count(self, hashes: Set[str]) -> tuple[Activity, Activity]:
+        """Add up the events of the commits with these hashes, and of all others."""
+        ours, others = Activity(), Activity()
+        for commit in self.history.recorded():
+            activity = Activity(1, total(commit.changes))
+            if commit.sha in hashes:
+                ours += activity
+            else:
+                others += activity
+        return ours, others
+
+    def note(self, text: str) -> None:
+        """Print what came of a step."""
+        report.note(self.console, text)
 
 
-def migrate() -> None:
-    """Do what ``alembic upgrade head`` does."""
-    config = Config()
-    config.set_main_option("script_location", "eventsourcing_alchemy.migrations:.")
-    command.upgrade(config, "head")
+def projection() -> ProjectionRunner[GitHistory, GitActivity]:
+    """Start the projection; it runs until the block that it is given to ends."""
+    return ProjectionRunner(
+        application_class=GitHistory,
+        projection_class=GitActivityProjection,
+        view_class=GitActivity,
+    )
 
 
 @contextmanager
@@ -118,84 +164,53 @@ def open_view() -> Iterator[GitActivity]:
         yield factory.tracking_recorder(GitActivity)
 
 
-def unrecorded(hashes: Sequence[str], history: GitHistory) -> list[str]:
-    """Return the hashes of commits that are not recorded yet, in the same order."""
-    recorded = {commit.sha for commit in history.recorded()}
-    return [sha for sha in hashes if sha not in recorded]
+def migrate() -> None:
+    """Do what ``alembic upgrade head`` does."""
+    config = Config()
+    config.set_main_option("script_location", "eventsourcing_alchemy.migrations:.")
+    command.upgrade(config, "head")
 
 
-def record(
-    repository: GitRepository,
-    hashes: Sequence[str],
-    history: GitHistory,
-    console: Console,
-) -> None:
-    """Record the commits as git reads them, many in a transaction."""
-    done = 0
-    commits = repository.commits(hashes)
-    with report.progress(console, "commits recorded:", len(hashes)) as advance:
-        while batch := list(islice(commits, BATCH)):
-            history.record(batch)
-            done += len(batch)
-            advance(done)
+@contextmanager
+def database() -> Iterator[str]:
+    """Have our persistence on the user's database, or else on one that passes."""
+    os.environ["PERSISTENCE_MODULE"] = "eventsourcing_alchemy"
+    with TemporaryDirectory(prefix="git_history_") as folder:
+        if not os.environ.get("SQLALCHEMY_URL"):
+            os.environ["SQLALCHEMY_URL"] = f"sqlite:///{folder}/git_history.db"
+        url = make_url(os.environ["SQLALCHEMY_URL"])
+        if url.get_backend_name() == "sqlite" and url.database in {None, ":memory:"}:
+            raise SystemExit(
+                "git_history: an in-memory database is private to whoever opens it, "
+                "and the demo opens it more than once: name a file in SQLALCHEMY_URL"
+            )
+        yield url.render_as_string(hide_password=True)
 
 
-def project(history: GitHistory, view: GitActivity, console: Console) -> None:
-    """Run the projection until it has processed all that is recorded; then stop it."""
-    start = view.max_tracking_id(history.name) or 0
-    end = history.last_position()
-    report.note(console, f"it starts after position {start:,}; the last is {end:,}")
-    runner = ProjectionRunner(
-        application_class=GitHistory,
-        projection_class=GitActivityProjection,
-        view_class=GitActivity,
+def run(repository: GitRepository, console: Console) -> bool:
+    """Migrate the database, and run the demo on it."""
+    with database() as url:
+        report.step(console, f"Migrating {url}")
+        migrate()
+        with GitHistory() as history, open_view() as view:
+            return Demo(repository, history, view, console).run()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo and return the exit status: 0 if all numbers agreed."""
+    parser = ArgumentParser(prog="git_history", description=__doc__)
+    parser.add_argument(
+        "--repo",
+        type=Path,
+        default=Path.cwd(),
+        help="the git repository, by default the one around the current folder",
     )
-    processed = report.progress(console, "events processed:", end - start)
-    with processed as advance, runner:
-        position = start
-        while position < end:
-            with suppress(TimeoutError):
-                runner.wait(end, timeout=0.1)
-            position = view.max_tracking_id(history.name) or 0
-            advance(position - start)
-
-
-def show(view: GitActivity, console: Console) -> None:
-    """Print the view."""
-    report.activity(console, "author", view.authors(ROWS))
-    report.activity(console, "month", view.months(ROWS))
-    report.activity(console, "folder", view.top_folders(ROWS))
-
-
-def check(
-    repository: GitRepository,
-    hashes: Sequence[str],
-    history: GitHistory,
-    view: GitActivity,
-    console: Console,
-) -> bool:
-    """Compare what git, the events and the view say of commits and lines.
-
-    A database that is kept may hold commits of other repositories, or that this one
-    no longer reaches. They are in the view too.
-    """
-    git = Activity(len(hashes), Lines(*repository.lines(hashes)))
-    events, others = count(history, frozenset(hashes))
-    totals = view.totals()
-    rows = {"git": git, "events": events, "events of other histories": others}
-    report.activity(console, "told by", rows | {"view": totals})
-    agreed = git == events and events + others == totals
-    report.note(console, "They agree." if agreed else "THEY DO NOT AGREE.")
-    return agreed
-
-
-def count(history: GitHistory, hashes: Set[str]) -> tuple[Activity, Activity]:
-    """Add up the events of the commits with these hashes, and of all others."""
-    ours, others = Activity(), Activity()
-    for commit in history.recorded():
-        activity = Activity(1, total(commit.changes))
-        if commit.sha in hashes:
-            ours += activity
-        else:
-            others += activity
-    return ours, others
+    try:
+        repository = GitRepository(parser.parse_args(arguments).repo)
+        return 0 if run(repository, Console()) else 1
+    except (GitError, EventSourcingError, SQLAlchemyError) as error:
+        print(f"git_history: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("git_history: interrupted", file=sys.stderr)
+        return 130

@@ -23,8 +23,8 @@ from eventsourcing_alchemy import SQLAlchemyMaterialisedView, upsert
 
 LONGEST_NAME = 255
 
-# On MySQL and MariaDB, "José", "jose" and "Jose " are one key, unless the collation
-# of the column is a binary one.
+# On MySQL and MariaDB "José" and "jose" are one key, unless the column's collation is
+# a binary one.
 Name = String(LONGEST_NAME).with_variant(
     VARCHAR(LONGEST_NAME, charset="utf8mb4", collation="utf8mb4_bin"),
     "mysql",
@@ -62,6 +62,7 @@ class GitActivity(SQLAlchemyMaterialisedView):
     """
 
     metadata = MetaData()
+    """The tables of the view, made with those of the package where they are missing."""
 
     commits = Table(
         "git_activity_commits",

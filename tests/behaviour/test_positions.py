@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from threading import Barrier, Event
@@ -22,7 +22,7 @@ from behaviour.workers import (
 )
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
 from factories import OpenFactory
-from processes import barrier, together
+from processes import barrier, in_processes
 
 GRACE = 0.3
 """Seconds in which what is not waiting would have ended."""
@@ -76,17 +76,22 @@ class Held:
 
 
 @contextmanager
-def appending(recorder: ApplicationRecorder) -> Iterator[Future[object]]:
-    with ThreadPoolExecutor(1) as threads:
-        yield threads.submit(recorder.insert_events, new_events())
+def appending(
+    recorder: ApplicationRecorder, threads: int = 1
+) -> Iterator[list[Future[Sequence[int] | None]]]:
+    with ThreadPoolExecutor(threads) as executor:
+        yield [
+            executor.submit(recorder.insert_events, new_events())
+            for _ in range(threads)
+        ]
 
 
-def is_waiting(running: Future[object]) -> bool:
-    try:
-        running.exception(timeout=GRACE)
-    except TimeoutError:
-        return True
-    return False
+def all_wait(running: list[Future[Sequence[int] | None]]) -> bool:
+    return not wait(running, GRACE, FIRST_COMPLETED).done
+
+
+def positions(running: list[Future[Sequence[int] | None]]) -> list[int]:
+    return sorted(position for each in running for position in each.result() or ())
 
 
 def test_first_position_is_one(recorder: ApplicationRecorder) -> None:
@@ -99,33 +104,36 @@ def test_first_position_is_one(recorder: ApplicationRecorder) -> None:
 
 def test_others_wait_to_append(recorder: SQLAlchemyApplicationRecorder) -> None:
     held = Held(recorder, 2)
-    with held.open() as first, appending(recorder) as second:
-        assert is_waiting(second)
+    with held.open() as first, appending(recorder, threads=4) as others:
+        assert all_wait(others)
         held.commit()
         first.result()
-        assert second.result() == [3]
-    assert ids(recorder) == [1, 2, 3]
+        assert positions(others) == [3, 4, 5, 6]
+    assert ids(recorder) == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("recorded", [0, 5])
 def test_who_waited_takes_the_positions_rolled_back(
-    recorder: SQLAlchemyApplicationRecorder,
+    recorder: SQLAlchemyApplicationRecorder, recorded: int
 ) -> None:
+    """Also where what is rolled back is the first that an application does."""
+    recorder.insert_events(new_events(recorded))
     held = Held(recorder, 2)
-    with held.open() as first, appending(recorder) as second:
-        assert is_waiting(second)
+    with held.open() as first, appending(recorder, threads=4) as others:
+        assert all_wait(others)
         held.roll_back()
         with pytest.raises(DeliberateError):
             first.result()
-        assert second.result() == [1]
-    assert ids(recorder) == [1]
+        assert positions(others) == [recorded + number for number in range(1, 5)]
+    assert ids(recorder) == list(range(1, recorded + 5))
 
 
 @pytest.mark.needs(Capability.MVCC)
 def test_readers_do_not_wait(recorder: SQLAlchemyApplicationRecorder) -> None:
     recorder.insert_events(new_events())
     held = Held(recorder, 2)
-    with held.open(), appending(recorder) as second:
-        assert is_waiting(second)
+    with held.open(), appending(recorder) as others:
+        assert all_wait(others)
         assert ids(recorder) == [1]
         assert recorder.max_notification_id() == 1
         held.commit()
@@ -202,11 +210,11 @@ def test_no_reader_ever_sees_a_gap(env: dict[str, str]) -> None:
     ]
     last = sum(map(sum, batches))
     start = barrier(8)
-    writers = [partial(append, env, sizes, start) for sizes in batches]
-    readers = [partial(read_up_to, env, last, start)] * 2
-    followers = [partial(subscribe_up_to, env, last, start)] * 2
+    writers = [partial(append, env, start, sizes) for sizes in batches]
+    readers = [partial(read_up_to, env, start, last)] * 2
+    followers = [partial(subscribe_up_to, env, start, last)] * 2
 
-    results = together([*writers, *readers, *followers])
+    results = in_processes([*writers, *readers, *followers])
 
     taken, pages, followed = results[:4], results[4:6], results[6:]
     everything = list(range(1, last + 1))

@@ -16,7 +16,7 @@ from eventsourcing.domain import Aggregate
 from backends import Capability
 from behaviour.workers import come_up
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder
-from processes import barrier, forking, together
+from processes import barrier, forking, in_forks, in_processes
 
 pytestmark = [
     pytest.mark.needs(Capability.SHARED),
@@ -46,7 +46,7 @@ def test_child_uses_inherited_application(application: Application[UUID]) -> Non
     def child() -> list[int | None]:
         return [save(application), save(application)]
 
-    assert together([child], start="fork") == [[2, 3]]
+    assert in_forks([child]) == [[2, 3]]
     assert save(application) == 4
 
 
@@ -54,7 +54,7 @@ def test_child_uses_application_that_never_connected_before(
     env: dict[str, str], application: Application[UUID]
 ) -> None:
     other = Application[UUID](env)
-    assert together([partial(save, other)], start="fork") == [1]
+    assert in_forks([partial(save, other)]) == [1]
     assert save(other) == 2
     other.close()
     assert save(application) == 3
@@ -67,7 +67,7 @@ def test_child_closes_inherited_application(application: Application[UUID]) -> N
         save(application)
         application.close()
 
-    together([child], start="fork")
+    in_forks([child])
     assert save(application) == 3
 
 
@@ -90,7 +90,7 @@ def test_what_child_records_survives_parent(env: dict[str, str]) -> None:
 
     with ThreadPoolExecutor(1) as threads:
         closing = threads.submit(close)
-        assert together([child], start="fork") == [[2, 3, 4]]
+        assert in_forks([child]) == [[2, 3, 4]]
         closing.result()
     later = Application[UUID](env)
     assert save(later) == 5
@@ -101,7 +101,7 @@ def test_child_collects_inherited_application(env: dict[str, str]) -> None:
     """The child's last reference ends nothing that is the parent's."""
     applications = [Application[UUID](env)]
     save(applications[0])
-    together([applications.clear], start="fork")
+    in_forks([applications.clear])
     assert save(applications[0]) == 2
     applications[0].close()
 
@@ -114,7 +114,7 @@ def test_children_and_parent_append_together(
     def child() -> list[int | None]:
         return [save(application) for _ in range(10)]
 
-    taken = together([child] * 4, start="fork")
+    taken = in_forks([child] * 4)
     assert sorted(i or 0 for ids in taken for i in ids) == list(range(2, 42))
     assert save(application) == 42
 
@@ -129,7 +129,7 @@ def test_child_forked_in_a_transaction_is_not_inside_it(
 
     with recorder.transaction():
         save(application)
-        assert together([recorder.max_notification_id], start="fork") == [1]
+        assert in_forks([recorder.max_notification_id]) == [1]
     assert recorder.max_notification_id() == 2
 
 
@@ -159,7 +159,7 @@ def test_child_forked_while_another_thread_appends(
     with ThreadPoolExecutor(1) as threads:
         appending = threads.submit(append_and_wait)
         appended.wait(timeout=10)
-        assert together([child], start="fork") == [2]
+        assert in_forks([child]) == [2]
         appending.result()
     assert save(application) == 3
 
@@ -181,7 +181,7 @@ def test_subscription_of_parent_outlives_child(
         try:
             save(application)
             assert received.get(timeout=10) == 1
-            together([partial(save, application)], start="fork")
+            in_forks([partial(save, application)])
             assert received.get(timeout=10) == 2
             save(application)
             assert received.get(timeout=10) == 3
@@ -203,10 +203,10 @@ def test_child_subscribes_to_inherited_application(
                 save(application)
                 return [*seen, next(own).id]
 
-        assert together([child], start="fork") == [[1, 2]]
+        assert in_forks([child]) == [[1, 2]]
         assert next(subscription).id == 2
 
 
 def test_twenty_processes_come_up_on_an_empty_database(env: dict[str, str]) -> None:
-    positions = together([partial(come_up, env, barrier(20))] * 20)
+    positions = in_processes([partial(come_up, env, barrier(20))] * 20)
     assert sorted(position or 0 for position in positions) == list(range(1, 21))

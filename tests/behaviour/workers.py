@@ -49,14 +49,11 @@ def application_recorder(
         factory.close()
 
 
-def append(
-    env: Mapping[str, str], sizes: list[int], start: Barrier | None = None
-) -> list[int]:
+def append(env: Mapping[str, str], start: Barrier, sizes: list[int]) -> list[int]:
     """Append batches of these sizes, each after one that is rolled back."""
     positions: list[int] = []
     with application_recorder(env) as recorder:
-        if start is not None:
-            start.wait()
+        start.wait()
         for size in sizes:
             with suppress(DeliberateError), recorder.transaction():
                 recorder.insert_events(new_events(size))
@@ -65,7 +62,7 @@ def append(
     return positions
 
 
-def read_up_to(env: Mapping[str, str], last: int, start: Barrier) -> list[int]:
+def read_up_to(env: Mapping[str, str], start: Barrier, last: int) -> list[int]:
     """Read continuously, up to the position; fail where one is not the next.
 
     Returns:
@@ -88,7 +85,7 @@ def read_up_to(env: Mapping[str, str], last: int, start: Barrier) -> list[int]:
     return ends
 
 
-def subscribe_up_to(env: Mapping[str, str], last: int, start: Barrier) -> list[int]:
+def subscribe_up_to(env: Mapping[str, str], start: Barrier, last: int) -> list[int]:
     """The positions that a subscription yields, up to the last one."""
     positions = []
     with (

@@ -51,7 +51,7 @@ def test_stops_appends_resumes_and_everything_agrees(demo: Demo) -> None:
     assert "20 commits, 20 not recorded yet" in printed
     assert "it starts after position 0; the last is 18" in printed
     assert "it starts after position 18; the last is 20" in printed
-    assert "They agree." in printed
+    assert "they agree." in printed
     assert status == 0
 
 
@@ -94,7 +94,7 @@ def test_leaves_nothing_of_its_own_database(
     done = command("--repo", str(scratch.path), TMPDIR=str(folder))
     assert done.stderr == ""
     assert f"Migrating sqlite:///{folder}/" in done.stdout
-    assert "They agree." in done.stdout
+    assert "they agree." in done.stdout
     assert done.returncode == 0
     assert list(folder.iterdir()) == []
 
@@ -108,6 +108,24 @@ def test_reads_the_repository_it_stands_in(scratch: ScratchRepository) -> None:
 def test_says_in_a_line_what_is_wrong(tmp_path: Path) -> None:
     done = command("--repo", str(tmp_path / "missing"))
     assert "No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
+def test_refuses_a_database_that_its_parts_cannot_share(
+    scratch: ScratchRepository,
+) -> None:
+    done = command("--repo", str(scratch.path), SQLALCHEMY_URL="sqlite://")
+    assert "an in-memory database is private" in done.stderr
+    assert done.returncode == 1
+
+
+def test_says_in_a_line_that_the_database_is_out_of_reach(
+    scratch: ScratchRepository, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'missing' / 'a.db'}"
+    done = command("--repo", str(scratch.path), SQLALCHEMY_URL=url)
+    assert "unable to open database file" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.returncode == 1
 

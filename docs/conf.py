@@ -1,0 +1,21 @@
+"""Sphinx: MyST pages, nitpicky."""
+
+project = "eventsourcing-alchemy"
+author = "The eventsourcing-alchemy authors"
+project_copyright = author
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = project
+
+default_role = "literal"
+myst_heading_anchors = 3
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+
+nitpicky = True
+# There is no inventory to resolve them with: the build needs no network.
+nitpick_ignore_regex = [
+    ("py:.*", r"(eventsourcing\.|sqlalchemy\.|collections\.abc\.|contextlib\.).*"),
+]
