@@ -11,11 +11,12 @@ html_title = project
 
 default_role = "literal"
 myst_heading_anchors = 3
-autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 
 nitpicky = True
 # There is no inventory to resolve them with: the build needs no network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(eventsourcing\.|sqlalchemy\.|collections\.abc\.|contextlib\.).*"),
+    ("py:.*", r"(eventsourcing|sqlalchemy|collections|contextlib|threading|uuid)\..*"),
+    # As docstrings name the library's errors.
+    ("py:exc", r"\w+Error"),
 ]

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.schema import DropSchema
 
 _NUMBERS = count(1)
 _RUN = f"es_test_{os.getpid()}_{secrets.token_hex(3)}"
@@ -173,7 +174,7 @@ class PostgreSQL(Server):
         with _connected(self.url) as connection:
             schemas = connection.scalars(text(self._schemas))
             for schema in schemas.all():
-                connection.exec_driver_sql(f'DROP SCHEMA "{schema}" CASCADE')
+                connection.execute(DropSchema(schema, cascade=True))
             connection.exec_driver_sql("CREATE SCHEMA public")
         self._emptied.append(self)
 

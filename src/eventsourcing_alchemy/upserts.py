@@ -66,8 +66,8 @@ class Upsert(Executable, ClauseElement):
 
     def _check(self) -> None:
         columns = self.table.columns.keys()
-        named = [*self.values, *self.set_, *self.index_elements]
-        unknown = [name for name in named if name not in columns]
+        named = {*self.values, *self.set_, *self.index_elements}
+        unknown = sorted(named.difference(columns))
         missing = [name for name in self.index_elements if name not in self.values]
         if not self.index_elements or unknown or missing:
             msg = (

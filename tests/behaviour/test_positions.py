@@ -174,15 +174,24 @@ def test_conflict_leaves_no_gap(recorder: ApplicationRecorder) -> None:
 
 
 @pytest.mark.needs(Capability.SHARED)
-def test_applications_do_not_wait_for_each_other_to_read(
-    open_factory: OpenFactory,
-) -> None:
-    """Positions of one application say nothing about those of another."""
+def test_each_application_has_its_own(open_factory: OpenFactory) -> None:
     recorders = [open_factory(name).application_recorder() for name in ("One", "Two")]
     for number in range(1, 4):
         for recorder in recorders:
             assert recorder.insert_events(new_events()) == [number]
     assert [ids(recorder) for recorder in recorders] == [[1, 2, 3], [1, 2, 3]]
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_applications_do_not_wait_for_each_other(open_factory: OpenFactory) -> None:
+    one, two = (open_factory(name).application_recorder() for name in ("One", "Two"))
+    assert isinstance(one, SQLAlchemyApplicationRecorder)
+    two.insert_events(new_events())
+    held = Held(one, 1)
+    with held.open(), appending(two) as others:
+        assert others[0].result(timeout=10) == [2]
+        assert ids(two) == [1, 2]
+        assert ids(one) == []
 
 
 def test_threads_share_out_the_positions(recorder: ApplicationRecorder) -> None:

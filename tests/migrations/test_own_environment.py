@@ -93,3 +93,15 @@ def test_both_histories_live_side_by_side(
     alembic(backend.url, "downgrade", "eventsourcing_alchemy@base", ini=ini)
     assert missing_tables(connection, None) == sorted(metadata.tables)
     assert inspect(engine).has_table("mine")
+
+
+@pytest.mark.needs("server")
+def test_our_tables_have_a_schema_of_their_own(
+    backend: Backend, engine: Engine, schema: str, alembic: Alembic, ini: Path
+) -> None:
+    alembic(backend.url, "upgrade", "heads", ini=ini, schema=schema)
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    assert sorted(inspect(engine).get_table_names(schema)) == sorted(metadata.tables)
+    allowed = ("-x", "allow-data-loss=yes")
+    alembic(backend.url, *allowed, "downgrade", "base", ini=ini, schema=schema)
+    assert inspect(engine).get_table_names(schema) == []

@@ -1,0 +1,377 @@
+"""Configuration: what each variable does, and what is said to values that are wrong."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from eventsourcing.application import Application
+from eventsourcing.persistence import (
+    ConnectionUnavailableError,
+    DataError,
+    InfrastructureFactory,
+    InfrastructureFactoryError,
+    OperationalError,
+    ProgrammingError,
+    StoredEvent,
+    Tracking,
+)
+from eventsourcing.utils import Environment, clear_topic_cache
+from sqlalchemy import Engine, QueuePool, create_engine, text
+
+from backends import Backend, Capability
+from behaviour.workers import ids, new_events
+from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
+from eventsourcing_alchemy.dialects.urls import normalise_url
+from eventsourcing_alchemy.errors import ConfigurationError
+from factories import OpenFactory, construct_factory
+
+SECRET = "sesame-4711"  # noqa: S105
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "accepted"),
+    [
+        ("SQLALCHEMY_POOL_SIZE", "many", "a whole number, at least 1"),
+        ("SQLALCHEMY_POOL_SIZE", "0", "a whole number, at least 1"),
+        ("SQLALCHEMY_MAX_OVERFLOW", "1.5", "a whole number, at least -1"),
+        ("SQLALCHEMY_POOL_TIMEOUT", "soon", "a number of seconds above 0"),
+        ("SQLALCHEMY_POOL_RECYCLE", "x", "a whole number, at least -1"),
+        ("SQLALCHEMY_POOL_PRE_PING", "maybe", "yes or no"),
+        ("SQLALCHEMY_ECHO", "loudly", "yes or no"),
+        ("SQLALCHEMY_LOCK_TIMEOUT", "-1", "a number of seconds above 0"),
+        ("SQLALCHEMY_LOCK_TIMEOUT", "nan", "a number of seconds above 0"),
+        ("SQLALCHEMY_SUBSCRIBE", "push", "one of auto, notify, poll"),
+        ("SQLALCHEMY_POLL_INTERVAL", "0", "a number of seconds above 0"),
+        ("ORIGINATOR_ID_TYPE", "int", "one of uuid, text"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "ORDERS_"])
+def test_wrong_values(variable: str, value: str, accepted: str, prefix: str) -> None:
+    env = Environment("Orders", {prefix + variable: value})
+    with pytest.raises(ConfigurationError) as failure:
+        SQLAlchemyFactory(env)
+    assert str(failure.value) == f"{prefix}{variable}: {value!r} is not {accepted}"
+    assert isinstance(failure.value, InfrastructureFactoryError)
+    assert isinstance(failure.value, OSError)
+
+
+def test_wrong_value_of_create_table() -> None:
+    with closing(SQLAlchemyFactory({"SQLALCHEMY_URL": "sqlite://"})) as factory:
+        factory.env["CREATE_TABLE"] = "perhaps"
+        with pytest.raises(ConfigurationError, match="CREATE_TABLE: 'perhaps'"):
+            factory.application_recorder()
+
+
+def test_empty_values_are_defaults(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    env = {"SQLALCHEMY_URL": "", "SQLALCHEMY_POOL_SIZE": " ", "CREATE_TABLE": ""}
+    with closing(SQLAlchemyFactory(env)) as factory:
+        factory.application_recorder()
+    assert (tmp_path / "eventsourcing.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("not a url", "cannot be parsed"),
+        (f"postgresql//u:{SECRET}@host/db", "cannot be parsed"),
+        (f"postgresql://u:{SECRET}@host:port/db", "cannot be parsed"),
+        (f"postgres://u:{SECRET}@host/db", "no SQLAlchemy dialect"),
+        (f"nonesuch://u:{SECRET}@host/db", "no SQLAlchemy dialect"),
+        (f"postgresql+nonesuch://u:{SECRET}@host/db", "no SQLAlchemy dialect"),
+        (f"sqlite://u:{SECRET}@host/db", "does not fit"),
+        (f"mssql+pyodbc://u:{SECRET}@host/db", r"pyodbc.*pip install"),
+    ],
+)
+def test_wrong_urls(url: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as failure:
+        SQLAlchemyFactory({"SQLALCHEMY_URL": url})
+    assert str(failure.value).startswith("SQLALCHEMY_URL: ")
+    assert SECRET not in "".join(traceback.format_exception(failure.value))
+
+
+def test_missing_driver_of_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigurationError, match=r"eventsourcing-alchemy\[binary"):
+        SQLAlchemyFactory({"SQLALCHEMY_URL": "postgresql://localhost/db"})
+
+
+@pytest.mark.parametrize("backend_name", ["postgresql", "mariadb"])
+def test_unreachable_server(
+    backend_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = f"{backend_name}://user:{SECRET}@127.0.0.1:1/db"
+    with closing(SQLAlchemyFactory({"SQLALCHEMY_URL": url})) as factory:
+        with pytest.raises(OperationalError) as failure:
+            factory.application_recorder()
+        shown = "".join(traceback.format_exception(failure.value))
+        shown += caplog.text + repr(factory.datastore) + repr(factory.datastore.engine)
+        shown += repr(factory.datastore.settings)
+    assert SECRET not in shown
+    assert "127.0.0.1" in str(failure.value)
+
+
+def test_passwords_are_used_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No part of the URL is taken for a variable."""
+    monkeypatch.setenv("HOME", "expanded")
+    url = "postgresql://user:${HOME}%25$HOME@127.0.0.1/db"
+    with closing(SQLAlchemyFactory({"SQLALCHEMY_URL": url})) as factory:
+        assert factory.datastore.engine.url.password == "${HOME}%$HOME"  # noqa: S105
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_missing_tables(open_factory: OpenFactory) -> None:
+    factory = open_factory(CREATE_TABLE="no")
+    for construct in (
+        factory.application_recorder,
+        factory.aggregate_recorder,
+        factory.tracking_recorder,
+        factory.process_recorder,
+    ):
+        with pytest.raises(ProgrammingError, match="alembic upgrade head"):
+            construct()
+    open_factory().application_recorder()
+    assert factory.application_recorder().insert_events(new_events()) == [1]
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_outdated_tables(open_factory: OpenFactory) -> None:
+    recorder = open_factory().application_recorder()
+    with recorder.transaction() as connection:
+        connection.execute(text("DROP TABLE es_tracking"))
+    with pytest.raises(ProgrammingError, match="lacks the tables es_tracking, and"):
+        open_factory(CREATE_TABLE="no").application_recorder()
+
+
+@pytest.mark.needs(Capability.SCHEMAS)
+def test_schemas_are_isolated(open_factory: OpenFactory) -> None:
+    recorders = [
+        open_factory(SQLALCHEMY_SCHEMA=schema).application_recorder()
+        for schema in ("", "one", 'T"wo; %(x)s')
+    ]
+    for number, recorder in enumerate(recorders, 1):
+        recorder.insert_events(new_events(number))
+    for number, recorder in enumerate(recorders, 1):
+        assert len(ids(recorder)) == number
+        with recorder.subscribe() as subscription:
+            assert next(subscription).id == 1
+
+
+@pytest.mark.needs(Capability.SCHEMAS)
+def test_schemas_in_one_transaction(open_factory: OpenFactory) -> None:
+    one, two = (
+        open_factory(SQLALCHEMY_SCHEMA=schema).process_recorder()
+        for schema in ("one", "two")
+    )
+    with one.transaction():
+        one.insert_events(new_events(2), Tracking("upstream", 1))
+        assert two.insert_events(new_events(), Tracking("upstream", 1)) == [1]
+    assert (ids(one), ids(two)) == ([1, 2], [1])
+
+
+def test_wrong_ids(open_factory: OpenFactory) -> None:
+    by_uuid = open_factory().application_recorder()
+    by_text = open_factory(ORIGINATOR_ID_TYPE="text").application_recorder()
+    wrong: list[tuple[SQLAlchemyApplicationRecorder, UUID | str, str]] = [
+        (by_uuid, "id-1", "set ORIGINATOR_ID_TYPE=text"),
+        (by_text, uuid4(), "set ORIGINATOR_ID_TYPE=uuid"),
+        (by_text, "x" * 256, "has 256 characters: at most 255 fit"),
+        (by_text, "a\0b", "contains NUL"),
+    ]
+    for recorder, originator_id, problem in wrong:
+        with pytest.raises(DataError, match=problem):
+            recorder.insert_events([StoredEvent(originator_id, 1, "topic", b"")])
+        with pytest.raises(DataError, match=problem):
+            recorder.select_events(originator_id)
+        assert recorder.max_notification_id() is None
+
+
+@pytest.mark.parametrize(
+    ("event", "problem"),
+    [
+        (StoredEvent(uuid4(), 1, "t" * 1025, b""), "topic .* has 1025 characters"),
+        (StoredEvent(uuid4(), 1, "t\0", b""), "contains NUL"),
+        (StoredEvent(uuid4(), 2**63, "topic", b""), "does not fit into 64 bits"),
+    ],
+)
+def test_wrong_events(
+    factory: SQLAlchemyFactory, event: StoredEvent, problem: str
+) -> None:
+    recorder = factory.application_recorder()
+    with pytest.raises(DataError, match=problem):
+        recorder.insert_events([*new_events(), event])
+    assert recorder.insert_events(new_events()) == [1]
+
+
+def test_wrong_names(env: dict[str, str]) -> None:
+    for name, problem in ("n" * 256, "256 characters"), ("a\0b", "contains NUL"):
+        with (
+            closing(construct_factory(name, env)) as factory,
+            pytest.raises(DataError, match=problem),
+        ):
+            factory.application_recorder()
+
+
+def test_wrong_name_of_a_tracked_application(factory: SQLAlchemyFactory) -> None:
+    recorder = factory.tracking_recorder()
+    with pytest.raises(DataError, match="256 characters: at most 255 fit"):
+        recorder.insert_tracking(Tracking("n" * 256, 1))
+
+
+def test_negative_limits(factory: SQLAlchemyFactory) -> None:
+    recorder = factory.application_recorder()
+    with pytest.raises(ProgrammingError, match="limit is -1: expected 0 or more"):
+        recorder.select_notifications(None, -1)
+    with pytest.raises(ProgrammingError, match="limit is -1: expected 0 or more"):
+        recorder.select_events(uuid4(), limit=-1)
+    recorder.insert_events(new_events())
+    assert recorder.select_notifications(None, 0) == []
+    assert recorder.select_notifications(2**63 - 1, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "construct"),
+    [
+        ("APPLICATION_RECORDER_TOPIC", SQLAlchemyFactory.application_recorder),
+        ("TRACKING_RECORDER_TOPIC", SQLAlchemyFactory.tracking_recorder),
+        ("PROCESS_RECORDER_TOPIC", SQLAlchemyFactory.process_recorder),
+    ],
+)
+@pytest.mark.parametrize("topic", ["no.such:Thing", "builtins:dict", "builtins:len"])
+def test_wrong_recorder_topics(
+    variable: str, construct: Callable[[SQLAlchemyFactory], object], topic: str
+) -> None:
+    env = {"SQLALCHEMY_URL": "sqlite://", variable: topic}
+    with (
+        closing(SQLAlchemyFactory(env)) as factory,
+        pytest.raises(ConfigurationError, match=f"{variable}: .*{topic}"),
+    ):
+        construct(factory)
+
+
+class OwnRecorder(SQLAlchemyApplicationRecorder):
+    pass
+
+
+def test_recorder_topic(open_factory: OpenFactory) -> None:
+    topic = f"{__name__}:{OwnRecorder.__name__}"
+    factory = open_factory(APPLICATION_RECORDER_TOPIC=topic)
+    assert type(factory.application_recorder()).__name__ == "OwnRecorder"
+
+
+@pytest.mark.needs(Capability.LOCK_TIMEOUT)
+def test_lock_timeout(open_factory: OpenFactory) -> None:
+    holder = open_factory().application_recorder()
+    holder.insert_events(new_events())
+    waiter = open_factory(SQLALCHEMY_LOCK_TIMEOUT="0.1").application_recorder()
+    with holder.transaction():
+        holder.insert_events(new_events())
+        with pytest.raises(OperationalError):
+            waiter.insert_events(new_events())
+    assert waiter.insert_events(new_events()) == [3]
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_pool_variables(open_factory: OpenFactory) -> None:
+    recorder = open_factory(
+        SQLALCHEMY_POOL_SIZE="1",
+        SQLALCHEMY_MAX_OVERFLOW="0",
+        SQLALCHEMY_POOL_TIMEOUT="0.1",
+        SQLALCHEMY_POOL_RECYCLE="3600",
+        SQLALCHEMY_POOL_PRE_PING="y",
+    ).application_recorder()
+    pool = recorder.datastore.engine.pool
+    assert isinstance(pool, QueuePool)
+    assert (pool.size(), pool._max_overflow) == (1, 0)
+    with (
+        recorder.datastore.engine.connect(),
+        pytest.raises(ConnectionUnavailableError),
+    ):
+        recorder.max_notification_id()
+
+
+@pytest.fixture
+def own_engine(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    engine = create_engine(normalise_url(backend.url))
+    monkeypatch.setattr(sys.modules[__name__], "engine_of_mine", engine, raising=False)
+    yield engine
+    engine.dispose()
+    clear_topic_cache()
+
+
+def make_engine() -> object:
+    return sys.modules[__name__].__dict__["engine_of_mine"]
+
+
+@pytest.mark.needs(Capability.SHARED)
+@pytest.mark.parametrize("topic", ["engine_of_mine", "make_engine"])
+def test_engine_topic(
+    env: dict[str, str], own_engine: Engine, topic: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "mine", sys.modules[__name__])
+    env["SQLALCHEMY_ENGINE_TOPIC"] = f"mine:{topic}"
+    with closing(construct_factory("Application", env)) as factory:
+        recorder = factory.application_recorder()
+        assert factory.datastore.engine is own_engine
+        recorder.insert_events(new_events())
+        with recorder.transaction():
+            recorder.insert_events(new_events())
+        with recorder.subscribe() as subscription:
+            assert [next(subscription).id for _ in range(2)] == [1, 2]
+    with own_engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM es_events")) == 2
+
+
+def not_an_engine() -> int:
+    return 42
+
+
+@pytest.mark.parametrize(
+    ("topic", "problem"),
+    [
+        ("mine:not_an_engine", "but gives 'int'"),
+        ("mine:SECRET", "is not callable"),
+        ("no.such:thing", "Failed to resolve topic"),
+    ],
+)
+def test_wrong_engine_topics(topic: str, problem: str, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "mine", sys.modules[__name__])
+    with pytest.raises(ConfigurationError, match=problem):
+        SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": topic})
+    clear_topic_cache()
+
+
+def test_several_factories_share_an_engine(open_factory: OpenFactory) -> None:
+    one, two = open_factory("One"), open_factory("Two")
+    is_private = ":memory:" in one.env["SQLALCHEMY_URL"]
+    assert (one.datastore.engine is two.datastore.engine) is not is_private
+    other = open_factory("One", SQLALCHEMY_LOCK_TIMEOUT="7")
+    assert other.datastore.engine is not one.datastore.engine
+    one.application_recorder().insert_events(new_events())
+    recorder = two.application_recorder()
+    one.close()
+    assert recorder.insert_events(new_events()) == [1]
+
+
+def test_module_has_one_factory() -> None:
+    env = {"PERSISTENCE_MODULE": "eventsourcing_alchemy", "SQLALCHEMY_URL": "sqlite://"}
+    with closing(InfrastructureFactory.construct(env)) as factory:
+        assert type(factory) is SQLAlchemyFactory
+
+
+def test_variables_of_an_application(backend: Backend, env: dict[str, str]) -> None:
+    """The prefixed variable wins, and keeps applications in different databases."""
+    del env["SQLALCHEMY_URL"]
+    env["SQLALCHEMY_URL"] = "postgresql://127.0.0.1:1/nowhere"
+    env["APPLICATION_SQLALCHEMY_URL"] = backend.url
+    with Application[UUID](env) as application:
+        assert application.recorder.max_notification_id() is None
