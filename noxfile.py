@@ -63,7 +63,7 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build; a warning is an error."""
     session.install("-e", ".", *groups("docs"))
-    session.run("sphinx-build", "-W", "-n", "--keep-going", "docs", "docs/_build")
+    session.run("sphinx-build", "-EWnq", "--keep-going", "docs", "docs/_build")
 
 
 @nox.session

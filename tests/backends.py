@@ -87,7 +87,7 @@ def _unreachable(url: str) -> str | None:
         with _connected(url):
             return None
     except (OperationalError, ImportError) as error:
-        return str(error)
+        return str(error).partition("\n")[0]
 
 
 @cache

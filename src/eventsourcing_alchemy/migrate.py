@@ -10,6 +10,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from eventsourcing.persistence import ProgrammingError
 from sqlalchemy import Connection, MetaData, inspect
 
 from eventsourcing_alchemy.tables import metadata
@@ -47,7 +48,7 @@ def upgrade(connection: Connection, schema: str | None) -> None:
             missing and the database can create one.
 
     Raises:
-        RuntimeError: Tables are missing that, by the version table, were there. They
+        ProgrammingError: Tables are missing that, by the version table, were there. They
             may have held events, so they are not silently made again.
     """
     if not missing_tables(connection, schema):
@@ -57,8 +58,8 @@ def upgrade(connection: Connection, schema: str | None) -> None:
         config.set_main_option("script_location", str(scripts).replace("%", "%%"))
         command.upgrade(config, "heads")
     if missing := missing_tables(connection, schema):
-        raise RuntimeError(
-            f"the database is at revision {current(connection, schema)} and yet lacks "
+        raise ProgrammingError(
+            f"The database is at revision {current(connection, schema)} and yet lacks "
             f"the tables {', '.join(missing)}: restore them, or have them made anew by "
             "'alembic stamp base' and 'alembic upgrade head'"
         )

@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
-    Identity,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -94,7 +93,7 @@ def _snapshots_table(name: str, originator_id: TypeEngine[Any]) -> Table:
 applications = Table(
     "es_applications",
     metadata,
-    Column("id", SurrogateKey, Identity(), autoincrement=True, nullable=False),
+    Column("id", SurrogateKey, autoincrement=True, nullable=False),
     Column("name", Name, nullable=False),
     Column("last_notification_id", Number, server_default=text("0"), nullable=False),
     PrimaryKeyConstraint("id", name="pk_es_applications"),

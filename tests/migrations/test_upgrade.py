@@ -77,7 +77,7 @@ def test_a_table_that_was_lost_is_not_replaced_by_an_empty_one(
 ) -> None:
     upgrade(connection, None)
     tracking.drop(connection)
-    with pytest.raises(RuntimeError, match=r"es_0001 and yet lacks .* es_tracking"):
+    with pytest.raises(ProgrammingError, match=r"es_0001 and yet lacks .* es_tracking"):
         upgrade(connection, None)
 
 
@@ -101,12 +101,14 @@ def test_a_translated_schema_is_not_translated_again(
     assert connection.execute(tracking.select()).all() == []
 
 
+@pytest.mark.needs("server")
 def test_the_schema_argument_comes_before_the_environment(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
+    schema: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SQLALCHEMY_SCHEMA", "elsewhere")
+    monkeypatch.setenv("SQLALCHEMY_SCHEMA", schema)
     upgrade(connection, None)
     assert missing_tables(connection, None) == []
+    assert not inspect(connection).has_schema(schema)
 
 
 def test_threads_upgrade_one_after_the_other() -> None:
