@@ -12,6 +12,7 @@ html_title = project
 default_role = "literal"
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
+napoleon_use_rtype = False
 
 nitpicky = True
 # There is no inventory to resolve them with: the build needs no network.

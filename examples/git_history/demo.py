@@ -8,7 +8,7 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence, Set
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -100,8 +100,7 @@ class Demo:
         with progress as advance, projection() as runner:
             while (position := self.position()) < end:
                 advance(position - start)
-                with suppress(TimeoutError):
-                    runner.wait(end, timeout=0.1)
+                runner.run_forever(timeout=0.1)  # Raises what the projection raised.
             advance(position - start)
 
     def position(self) -> int:

@@ -48,8 +48,8 @@ def upgrade(connection: Connection, schema: str | None) -> None:
             missing and the database can create one.
 
     Raises:
-        ProgrammingError: Tables are missing that, by the version table, were there. They
-            may have held events, so they are not silently made again.
+        ProgrammingError: Tables are missing that, by the version table, were there.
+            They may have held events, so they are not silently made again.
     """
     if not missing_tables(connection, schema):
         return

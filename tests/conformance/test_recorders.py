@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,6 +17,7 @@ from eventsourcing.tests import persistence
 from eventsourcing_alchemy import SQLAlchemyFactory
 from factories import OpenFactory
 from hostcases import shipped
+from leaks import PATIENCE
 
 
 class RecorderCase(persistence.RecorderTestCase):
@@ -86,4 +88,8 @@ def test_recorder(
     test = case(method)
     test.originator_id_type = originator_id_type
     test.factory = open_factory(ORIGINATOR_ID_TYPE=originator_id_type)
+    before = set(threading.enumerate())
     test.debug()
+    # Some cases do not wait for the threads that they have told to stop.
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)

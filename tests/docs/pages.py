@@ -17,6 +17,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -93,19 +94,13 @@ def run_shell(script: str) -> str:
         try:
             status = shell.wait(PATIENCE)
         finally:
-            _kill_group(shell.pid)
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
             shell.wait()
         output.seek(0)
         printed = output.read()
     assert status == 0, printed
     return printed
-
-
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def blocks(page: Path) -> Iterator[Block]:

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from eventsourcing.persistence import ProgrammingError
 from sqlalchemy import Connection, create_engine, inspect
 
 from eventsourcing_alchemy.migrate import (
