@@ -53,6 +53,14 @@ class SharedEngine:
         if self._is_closed:
             connection.close()
 
+    def before_fork(self) -> None:
+        """Makes sure that a child can leave the connections to its parent."""
+        self.dialect.before_fork(self.engine)
+
+    def after_fork(self) -> None:
+        """Goes on as before, in the parent process."""
+        self.dialect.after_fork(self.engine)
+
     def abandon(self) -> None:
         """Leaves the connections to the parent process, after a fork."""
         self.dialect.abandon()
@@ -64,7 +72,12 @@ class SharedEngine:
 _inherited: list[Pool] = []
 """Pools of the parent process. Were they collected, its sessions would end."""
 
-_engines = Registry(SharedEngine.close, SharedEngine.abandon)
+_engines = Registry(
+    SharedEngine.close,
+    SharedEngine.abandon,
+    SharedEngine.before_fork,
+    SharedEngine.after_fork,
+)
 
 
 def acquire(settings: Settings) -> tuple[SharedEngine, Hashable]:

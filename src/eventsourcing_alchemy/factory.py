@@ -1,6 +1,6 @@
 """From environment variables to recorders."""
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from eventsourcing.persistence import (
     InfrastructureFactory,
@@ -19,6 +19,8 @@ from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
 from eventsourcing_alchemy.settings import Settings, Variables
 
 R = TypeVar("R", bound=SQLAlchemyRecorder)
+A = TypeVar("A", bound=SQLAlchemyAggregateRecorder)
+T = TypeVar("T", bound=SQLAlchemyTrackingRecorder)
 
 
 class SQLAlchemyFactory(InfrastructureFactory[SQLAlchemyTrackingRecorder]):
@@ -52,15 +54,24 @@ class SQLAlchemyFactory(InfrastructureFactory[SQLAlchemyTrackingRecorder]):
         Args:
             purpose: keeps the records apart from those of other purposes.
         """
-        return self._ready(
+        return self._registered(
             self.aggregate_recorder_class(self.datastore, self.env.name, purpose)
         )
 
     def application_recorder(self) -> SQLAlchemyApplicationRecorder:
         """The recorder of an application's events."""
-        return self._recorder(
+        recorder_class = self._class(
             self.APPLICATION_RECORDER_TOPIC, self.application_recorder_class
         )
+        return self._registered(recorder_class(self.datastore, self.env.name))
+
+    @overload
+    def tracking_recorder(
+        self, tracking_recorder_class: None = None
+    ) -> SQLAlchemyTrackingRecorder: ...
+
+    @overload
+    def tracking_recorder(self, tracking_recorder_class: type[T]) -> T: ...
 
     def tracking_recorder(
         self,
@@ -71,15 +82,17 @@ class SQLAlchemyFactory(InfrastructureFactory[SQLAlchemyTrackingRecorder]):
         Args:
             tracking_recorder_class: the class of the view.
         """
-        if tracking_recorder_class is not None:
-            return self._construct(tracking_recorder_class)
-        return self._recorder(
+        recorder_class = tracking_recorder_class or self._class(
             self.TRACKING_RECORDER_TOPIC, self.tracking_recorder_class
         )
+        return self._ready(recorder_class(self.datastore, self.env.name))
 
     def process_recorder(self) -> SQLAlchemyProcessRecorder:
         """The recorder of an application that processes the events of others."""
-        return self._recorder(self.PROCESS_RECORDER_TOPIC, self.process_recorder_class)
+        recorder_class = self._class(
+            self.PROCESS_RECORDER_TOPIC, self.process_recorder_class
+        )
+        return self._registered(recorder_class(self.datastore, self.env.name))
 
     def env_create_table(self) -> bool:
         """Whether missing tables are to be created."""
@@ -89,12 +102,13 @@ class SQLAlchemyFactory(InfrastructureFactory[SQLAlchemyTrackingRecorder]):
         """Ends the use of the database by all recorders of this factory."""
         self.datastore.close()
 
-    def _recorder(self, variable: str, default: type[R]) -> R:
+    def _class(self, variable: str, default: type[R]) -> type[R]:
         topic = self.env.get(variable)
-        return self._construct(_resolve(variable, topic, default) if topic else default)
+        return _resolve(variable, topic, default) if topic else default
 
-    def _construct(self, recorder_class: type[R]) -> R:
-        return self._ready(recorder_class(self.datastore, self.env.name))
+    def _registered(self, recorder: A) -> A:
+        self._ready(recorder).register()
+        return recorder
 
     def _ready(self, recorder: R) -> R:
         if self.env_create_table():

@@ -15,16 +15,25 @@ class Registry(Generic[T]):
         close: frees what an object holds, when its last user has released it.
         abandon: makes an object usable in a forked child, which must not touch
             what the parent still uses (connections, threads).
+        before_fork: makes an object ready for a fork.
+        after_fork: ends that, in the parent.
     """
 
     def __init__(
-        self, close: Callable[[T], None], abandon: Callable[[T], None]
+        self,
+        close: Callable[[T], None],
+        abandon: Callable[[T], None],
+        before_fork: Callable[[T], None] = lambda _: None,
+        after_fork: Callable[[T], None] = lambda _: None,
     ) -> None:
         self._close = close
-        self._abandon = abandon
         self._lock = RLock()
         self._objects: dict[Hashable, tuple[T, int]] = {}
-        register_at_fork(after_in_child=self._after_fork)
+        register_at_fork(
+            before=lambda: self._each(before_fork),
+            after_in_parent=lambda: self._each(after_fork),
+            after_in_child=lambda: self._in_child(abandon),
+        )
 
     def acquire(self, key: Hashable, create: Callable[[], T]) -> T:
         """The object with that key, made by `create()` if there is none yet.
@@ -46,7 +55,12 @@ class Registry(Generic[T]):
                 return
         self._close(shared)
 
-    def _after_fork(self) -> None:
+    def _each(self, call: Callable[[T], None]) -> None:
+        with self._lock:
+            for shared, _ in self._objects.values():
+                call(shared)
+
+    def _in_child(self, abandon: Callable[[T], None]) -> None:
+        # A thread of the parent may have held it.
         self._lock = RLock()
-        for shared, _ in self._objects.values():
-            self._abandon(shared)
+        self._each(abandon)

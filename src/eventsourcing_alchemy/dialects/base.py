@@ -72,6 +72,12 @@ class BaseDialect:
     def configure(self, engine: Engine, lock_timeout: float) -> None:
         """Prepares an engine of ours: event listeners, settings of sessions."""
 
+    def before_fork(self, engine: Engine) -> None:
+        """Does what has to be done in a process that is about to fork."""
+
+    def after_fork(self, engine: Engine) -> None:
+        """Ends that, in the parent process."""
+
     def abandon(self) -> None:
         """Forgets, in a forked child, what the threads of the parent hold."""
 

@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, CursorResult, Engine, QueuePool, event
 from sqlalchemy.dialects.sqlite import insert
 
 from eventsourcing_alchemy.dialects.base import BaseDialect, Options
+from eventsourcing_alchemy.dialects.fork_guard import ForkGuard
 
 if TYPE_CHECKING:
     from eventsourcing_alchemy.upserts import Upsert
@@ -30,6 +31,7 @@ class SQLiteDialect(BaseDialect):
     def __init__(self) -> None:
         self._write_lock = Lock()
         self._lock_timeout = 30.0
+        self._fork_guard: ForkGuard | None = None
 
     def is_private(self, url: URL) -> bool:
         """Whether it is in memory."""
@@ -61,10 +63,26 @@ class SQLiteDialect(BaseDialect):
         event.listen(engine, "connect", _configure_connection)
         event.listen(engine, "begin", _begin)
         self._lock_timeout = lock_timeout
+        if not self.is_private(engine.url):
+            self._fork_guard = ForkGuard(engine)
+
+    def before_fork(self, engine: Engine) -> None:
+        """Closes the connections to a file; a child has a copy of what is in memory."""
+        if self._fork_guard is not None:
+            self._fork_guard.before_fork(engine)
+        elif not self.is_private(engine.url):
+            engine.dispose()
+
+    def after_fork(self, engine: Engine) -> None:  # noqa: ARG002
+        """Opens connections again."""
+        if self._fork_guard is not None:
+            self._fork_guard.after_fork()
 
     def abandon(self) -> None:
         """A thread of the parent may have held the lock."""
         self._write_lock = Lock()
+        if self._fork_guard is not None:
+            self._fork_guard.abandon()
 
     @contextmanager
     def writing(self, engine: Engine) -> Iterator[Engine]:

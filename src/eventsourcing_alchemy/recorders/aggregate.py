@@ -1,10 +1,11 @@
 """Events, or snapshots, by aggregate."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.persistence import AggregateRecorder, StoredEvent
+from eventsourcing.persistence import AggregateRecorder, DatabaseError, StoredEvent
 from sqlalchemy import Connection, Table, insert
 
 from eventsourcing_alchemy import statements, tables
@@ -75,6 +76,23 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
             ]
             self._execute(connection, insert(self._table), rows)
         return None
+
+    def register(self) -> None:
+        """Adds the application to the database, unless it is there.
+
+        In a transaction of its own, so that the first events of an application, if
+        they are rolled back, take nothing away that others wait for. Where the user
+        of the database may only read, it is left to who may write.
+
+        Raises:
+            OperationalError: if the database cannot be reached.
+        """
+        dialect, options = self.datastore.dialect, self.datastore.options
+        with self.datastore.statement() as connection:
+            if dialect.application_id(connection, self.name, options) is not None:
+                return
+        with suppress(DatabaseError), self.transaction() as connection:
+            dialect.register(connection, self.name, options)
 
     def _application_id(self, connection: Connection) -> int | None:
         dialect, options = self.datastore.dialect, self.datastore.options

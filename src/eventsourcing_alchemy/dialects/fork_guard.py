@@ -1,0 +1,81 @@
+"""No open SQLite connection passes into a forked child."""
+
+from threading import Condition
+from typing import Any
+
+from sqlalchemy import Dialect, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+PATIENCE = 5.0
+"""Seconds to wait before a fork for connections that are in use."""
+
+
+class ForkGuard:
+    """Closes the connections of an engine before its process forks.
+
+    SQLite remembers in memory which locks on the file its process has. A child that
+    is born with an open connection has that memory, but not the locks: its parent
+    would remove the log that the child writes to, and with it what was committed.
+    So a child of a process in which a connection is in use is refused.
+
+    Args:
+        engine: of a SQLite file.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._changed = Condition()
+        self._open = 0
+        self._is_forking = False
+        self._is_refused = False
+        event.listen(engine, "do_connect", self._connect)
+        event.listen(engine, "close", self._closed)
+        event.listen(engine, "checkin", self._close_returned)
+
+    def before_fork(self, engine: Engine) -> None:
+        """Closes connections, and lets none be opened."""
+        with self._changed:
+            self._is_forking = True
+        engine.dispose()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._open, PATIENCE)
+
+    def after_fork(self) -> None:
+        """Lets connections be opened again, in the parent."""
+        with self._changed:
+            self._is_forking = False
+            self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """Starts anew in the child, or refuses to."""
+        self._changed = Condition()
+        self._is_forking = False
+        self._is_refused = self._is_refused or self._open > 0
+        self._open = 0
+
+    def _connect(
+        self, dialect: Dialect, _: Any, arguments: Any, parameters: Any
+    ) -> object:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_forking)
+            self._open += 1
+        try:
+            if self._is_refused:
+                msg = (
+                    "This process was forked while a connection to the SQLite file was "
+                    "in use, and cannot use it safely: fork earlier, or start the "
+                    "process by spawn or forkserver"
+                )
+                raise dialect.loaded_dbapi.OperationalError(msg)  # type: ignore[attr-defined]
+            return dialect.connect(*arguments, **parameters)
+        except BaseException:
+            self._closed()
+            raise
+
+    def _closed(self, *_: Any) -> None:
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()
+
+    def _close_returned(self, _: Any, connection: ConnectionPoolEntry) -> None:
+        if self._is_forking:
+            connection.close()
