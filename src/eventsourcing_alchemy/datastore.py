@@ -2,52 +2,20 @@
 
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from os import register_at_fork
-from threading import get_ident
 from typing import Any
 from weakref import finalize
 
 from eventsourcing.persistence import InterfaceError, ProgrammingError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, scoped_session
 
 from eventsourcing_alchemy import engines
 from eventsourcing_alchemy.errors import translated
 from eventsourcing_alchemy.hints import hints
 from eventsourcing_alchemy.settings import Settings
+from eventsourcing_alchemy.units import Unit, current_unit, joinable
 
 Bind = Connection | Session | scoped_session[Session]
-
-
-@dataclass
-class Unit:
-    """A connection that the recorders of one database join, in one thread."""
-
-    connection: Connection
-    writes: bool = True
-    thread: int = field(default_factory=get_ident)
-    hints: set[Hashable] = field(default_factory=set)
-    failed: bool = False
-    ended: bool = False
-
-    def is_joinable(self) -> bool:
-        """Whether the calling code is inside it.
-
-        A context is copied to tasks and threads that outlive the block, or that
-        would use the connection while its own thread does.
-        """
-        return not self.ended and self.thread == get_ident()
-
-
-_units: ContextVar[Mapping[int, Unit]] = ContextVar(
-    "units",
-    default={},  # noqa: B039 (replaced, never changed)
-)
-"""By engine, what the current context is inside of."""
-
-register_at_fork(after_in_child=lambda: _units.set({}))
 
 
 class SQLAlchemyDatastore:
@@ -113,7 +81,7 @@ class SQLAlchemyDatastore:
                 with self._in_transaction_of(bind) as connection:
                     yield connection
             elif unit is not None and unit.writes:
-                with self._nested_in(unit):
+                with unit.nested():
                     yield unit.connection
             else:
                 self._refuse_second_connection(unit)
@@ -135,104 +103,98 @@ class SQLAlchemyDatastore:
             InterfaceError: if the datastore is closed.
         """
         unit = self._unit()
-        with translated():
+        with translated(), self._connected(unit, self.engine) as connection:
             if unit is not None:
-                yield unit.connection
+                yield connection
                 return
-            with (
-                self.engine.connect() as connection,
-                self._joinable(connection, writes=False),
-            ):
+            with joinable(self.engine, Unit(connection, writes=False)):
                 yield connection
 
     @contextmanager
     def statement(self) -> Iterator[Connection]:
         """A connection for one statement, which joins a transaction if there is one.
 
-        Without one, it takes as few round trips as the database allows.
+        Without one, it takes as few round trips as the database allows. It does not
+        join `reading()`, which may see nothing of what is recorded meanwhile.
         """
         unit = self._unit()
-        with translated():
-            if unit is not None:
-                yield unit.connection
-            else:
-                with self._reader.connect() as connection:
-                    yield connection
+        if unit is not None and not unit.writes and not self._shared.is_private:
+            unit = None
+        with translated(), self._connected(unit, self._reader) as connection:
+            yield connection
 
     @contextmanager
     def appending(self) -> Iterator[Connection]:
         """A connection on which the dialect can `append()` atomically."""
         unit = self._unit()
-        if self.dialect.append_is_one_statement and (unit is None or not unit.writes):
-            with translated(), self._reader.connect() as connection:
+        is_outermost = unit is None or not unit.writes
+        if self.dialect.append_is_one_statement and is_outermost:
+            with translated(), self._connected(None, self._reader) as connection:
                 yield connection
         else:
             with self.transaction() as connection:
                 yield connection
 
-    def hint(self, topic: Hashable) -> None:
-        """Wakes those who wait for the topic, once the transaction has committed."""
-        unit = self._unit()
-        if unit is not None and unit.writes:
-            unit.hints.add(topic)
-        else:
-            hints.wake(topic)
-
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
-        """A transaction that changes the schema, one at a time in the database."""
+        """A transaction that changes the schema, one at a time in the database.
+
+        Raises:
+            ProgrammingError: inside of another transaction, which some databases would
+                commit.
+        """
+        unit = self._unit()
+        if unit is not None and unit.writes:
+            msg = (
+                "Tables are missing: construct recorders before you open a transaction"
+            )
+            raise ProgrammingError(msg)
         with (
             self.transaction() as connection,
             self.dialect.migrating(connection),
         ):
             yield connection
 
+    def hint(self, topic: Hashable) -> None:
+        """Wakes those who wait for the topic, once the transaction has committed."""
+        unit = current_unit(self.engine)
+        if unit is not None and unit.writes:
+            unit.hints.add(topic)
+        else:
+            hints.wake(topic)
+
     def _unit(self) -> Unit | None:
         if not self._release.alive:
             msg = "The datastore is closed: construct a new factory or application"
             raise InterfaceError(msg)
-        unit = _units.get().get(id(self.engine))
-        return unit if unit is not None and unit.is_joinable() else None
+        return current_unit(self.engine)
 
     @contextmanager
-    def _joinable(self, connection: Connection, *, writes: bool) -> Iterator[Unit]:
-        unit = Unit(connection, writes)
-        token = _units.set({**_units.get(), id(self.engine): unit})
-        try:
-            yield unit
-        finally:
-            unit.ended = True
-            _units.reset(token)
+    def _connected(self, unit: Unit | None, engine: Engine) -> Iterator[Connection]:
+        if unit is not None:
+            yield unit.connection
+        else:
+            with engine.connect() as connection:
+                yield connection
 
     @contextmanager
     def _outermost(self) -> Iterator[Connection]:
         with self.dialect.writing(self.engine) as engine, engine.begin() as connection:
-            with self._joinable(connection, writes=True) as unit:
+            self.dialect.begin_joined(connection)
+            with joinable(self.engine, Unit(connection, writes=True)) as unit:
                 yield connection
-            if unit.failed:
-                msg = (
-                    "A part of this transaction failed, and its exception was caught: "
-                    "everything is rolled back. Use connection.begin_nested() around "
-                    "a part that may fail alone"
-                )
-                raise ProgrammingError(msg)
+            unit.check(self.dialect)
         _wake(unit)
 
     @contextmanager
-    def _nested_in(self, unit: Unit) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            # A savepoint of the caller's around this block contains the failure.
-            unit.failed = unit.failed or not unit.connection.in_nested_transaction()
-            raise
-
-    @contextmanager
     def _in_transaction_of(self, bind: Bind) -> Iterator[Connection]:
-        connection = _connection_of(bind)
-        self.dialect.begin_joined(connection)
-        with bind.begin_nested(), self._joinable(connection, writes=True) as unit:
-            yield connection
+        self.dialect.begin_joined(_connection_of(bind))
+        with bind.begin_nested():
+            # Again, because a session begins its savepoint now.
+            connection = _connection_of(bind)
+            with joinable(self.engine, Unit(connection, writes=True)) as unit:
+                yield connection
+            unit.check(self.dialect)
         # Too early, because the caller has not committed yet: so those who wait look
         # again soon. There is no event after a commit.
         _wake(unit)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from eventsourcing.utils import TopicError, resolve_topic
-from sqlalchemy import Engine, NullPool, Pool, create_engine, event
+from sqlalchemy import Engine, NullPool, Pool, QueuePool, create_engine, event
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -35,10 +35,21 @@ class SharedEngine:
         self.database: Hashable = (
             id(self.engine) if self.is_private else self.dialect.identity(url)
         )
+        self._refuse_shared_memory()
         self._is_closed = False
+        self.dialect.watch(self.engine)
         if self._is_ours:
             self.dialect.configure(self.engine, settings.lock_timeout)
             event.listen(self.engine, "checkin", self._close_returned)
+
+    def _refuse_shared_memory(self) -> None:
+        if self.is_private and not isinstance(self.engine.pool, QueuePool):
+            msg = (
+                "SQLALCHEMY_ENGINE_TOPIC: threads would share the connection to an "
+                "in-memory database, and roll back each other: create the engine with "
+                "poolclass=QueuePool, pool_size=1, max_overflow=0"
+            )
+            raise ConfigurationError(msg)
 
     def close(self) -> None:
         """Closes its connections, unless the engine is the user's own.
@@ -97,26 +108,30 @@ def release(key: Hashable) -> None:
     _engines.release(key)
 
 
-def for_listening(settings: Settings) -> Engine:
+def for_listening(settings: Settings, engine: Engine) -> Engine:
     """An engine for the connection that listens, which needs no pool.
 
     An engine of the user's own is used as it is: the connection takes a place in its
     pool.
     """
     if settings.listen_url is not None:
-        settings = replace(settings, url=settings.listen_url, engine_topic=None)
+        settings = replace(
+            settings, url=settings.listen_url, engine_topic=None, creator_topic=None
+        )
     if settings.engine_topic is not None:
-        return _resolve(settings)
+        return engine
     return _create(replace(settings, engine_options={"poolclass": NullPool}))
 
 
 def _key(settings: Settings) -> Hashable:
     if settings.engine_topic is not None:
         return settings.engine_topic
-    if dialect_for(settings.url.get_backend_name()).is_private(settings.url):
+    dialect = dialect_for(settings.url.get_backend_name())
+    if dialect.is_private(settings.url):
         return object()
     return (
-        settings.url,
+        # The same relative path may be another file later.
+        dialect.absolute(settings.url),
         settings.creator_topic,
         settings.lock_timeout,
         tuple(sorted(settings.engine_options.items())),
@@ -136,6 +151,12 @@ def _create(settings: Settings) -> Engine:
             "SQLALCHEMY_CONNECTION_CREATOR_TOPIC", settings.creator_topic
         )
     try:
+        if settings.url.get_dialect().is_async:
+            msg = (
+                f"SQLALCHEMY_URL: {settings.url.drivername!r} is a driver for asyncio: "
+                f"expected another one"
+            )
+            raise ConfigurationError(msg)
         return create_engine(settings.url, **options)
     except ImportError as error:
         msg = (

@@ -25,11 +25,9 @@ _HOST_ERRORS: tuple[tuple[type[exc.SQLAlchemyError], type[Exception]], ...] = (
     (exc.NotSupportedError, host.NotSupportedError),
     (exc.DatabaseError, host.DatabaseError),
     (exc.InterfaceError, host.InterfaceError),
-    (exc.TimeoutError, host.ConnectionUnavailableError),
-    (exc.ResourceClosedError, host.InterfaceError),
-    (exc.InvalidRequestError, host.ProgrammingError),
     (exc.DBAPIError, host.DatabaseError),
     (exc.StatementError, host.DataError),
+    (exc.TimeoutError, host.ConnectionUnavailableError),
 )
 
 
@@ -52,8 +50,11 @@ def host_error(error: exc.SQLAlchemyError) -> Exception:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises the host's exception where SQLAlchemy's would leave the block."""
+    """Raises the host's exception where one about the database would leave the block.
+
+    What else SQLAlchemy raises, such as `NoResultFound`, is the user's own.
+    """
     try:
         yield
-    except exc.SQLAlchemyError as error:
+    except (exc.StatementError, exc.TimeoutError) as error:
         raise host_error(error) from error

@@ -66,12 +66,12 @@ class SQLAlchemyFactory(InfrastructureFactory[SQLAlchemyTrackingRecorder]):
         return self._registered(recorder_class(self.datastore, self.env.name))
 
     @overload
-    def tracking_recorder(
-        self, tracking_recorder_class: None = None
-    ) -> SQLAlchemyTrackingRecorder: ...
+    def tracking_recorder(self, tracking_recorder_class: type[T]) -> T: ...
 
     @overload
-    def tracking_recorder(self, tracking_recorder_class: type[T]) -> T: ...
+    def tracking_recorder(
+        self, tracking_recorder_class: type[SQLAlchemyTrackingRecorder] | None = None
+    ) -> SQLAlchemyTrackingRecorder: ...
 
     def tracking_recorder(
         self,

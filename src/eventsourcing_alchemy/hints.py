@@ -57,9 +57,12 @@ class Hints:
     def discard(self, topic: Hashable, waiter: Waiter) -> None:
         """Undoes `add()`; does nothing where that was done already."""
         with self._lock:
-            remaining = self._waiters.pop(topic, set()) - {waiter}
+            # In one step, because wake() does not wait for the lock.
+            remaining = self._waiters.get(topic, set()) - {waiter}
             if remaining:
                 self._waiters[topic] = remaining
+            else:
+                self._waiters.pop(topic, None)
 
     @contextmanager
     def waiting(self, topic: Hashable) -> Iterator[Waiter]:

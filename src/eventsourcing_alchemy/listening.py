@@ -60,7 +60,7 @@ def _open(datastore: SQLAlchemyDatastore) -> Listening:
     # Not the datastore itself, which could then not be collected.
     database = datastore.database
     listening = datastore.dialect.listen(
-        engines.for_listening(datastore.settings),
+        engines.for_listening(datastore.settings, datastore.engine),
         lambda name: hints.wake((database, "events", name)),
     )
     if listening is None:

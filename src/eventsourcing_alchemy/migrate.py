@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from importlib.resources import as_file, files
@@ -10,6 +11,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
 from eventsourcing.persistence import ProgrammingError
 from sqlalchemy import Connection, MetaData, inspect
 
@@ -20,6 +22,14 @@ VERSION_TABLE = "es_alembic_version"
 
 # Alembic keeps the context of the running migration in module globals.
 _alembic = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _alembic
+    _alembic = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def missing_tables(connection: Connection, schema: str | None) -> list[str]:
@@ -56,7 +66,10 @@ def upgrade(connection: Connection, schema: str | None) -> None:
     with as_file(files("eventsourcing_alchemy.migrations")) as scripts, _alembic:
         config = Config(attributes={"connection": connection, "schema": schema})
         config.set_main_option("script_location", str(scripts).replace("%", "%%"))
-        command.upgrade(config, "heads")
+        try:
+            command.upgrade(config, "heads")
+        except CommandError as error:
+            raise ProgrammingError(f"Cannot migrate the database: {error}") from error
     if missing := missing_tables(connection, schema):
         raise ProgrammingError(
             f"The database is at revision {current(connection, schema)} and yet lacks "

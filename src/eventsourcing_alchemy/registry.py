@@ -1,11 +1,21 @@
 """Objects that are shared within a process, and closed with their last user."""
 
+from collections import deque
 from collections.abc import Callable, Hashable
 from os import register_at_fork
-from threading import RLock
+from threading import Lock, RLock
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+class Entry(Generic[T]):
+    """An object of a registry, once it is made."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.users = 0
+        self.shared: list[T] = []
 
 
 class Registry(Generic[T]):
@@ -28,7 +38,9 @@ class Registry(Generic[T]):
     ) -> None:
         self._close = close
         self._lock = RLock()
-        self._objects: dict[Hashable, tuple[T, int]] = {}
+        self._is_changing = False
+        self._entries: dict[Hashable, Entry[T]] = {}
+        self._released: deque[Hashable] = deque()
         register_at_fork(
             before=lambda: self._each(before_fork),
             after_in_parent=lambda: self._each(after_fork),
@@ -38,29 +50,57 @@ class Registry(Generic[T]):
     def acquire(self, key: Hashable, create: Callable[[], T]) -> T:
         """The object with that key, made by `create()` if there is none yet.
 
-        Each call is to be followed by one `release(key)`.
+        Each call that returns is to be followed by one `release(key)`. While one
+        object is made, which may take as long as a server that does not answer,
+        others can be acquired.
         """
         with self._lock:
-            known = self._objects.get(key)
-            shared, users = known if known else (create(), 0)
-            self._objects[key] = shared, users + 1
-            return shared
+            self._is_changing = True
+            entry = self._entries.setdefault(key, Entry())
+            entry.users += 1
+            self._is_changing = False
+        try:
+            with entry.lock:
+                if not entry.shared:
+                    entry.shared.append(create())
+                return entry.shared[0]
+        except BaseException:
+            self.release(key)
+            raise
 
     def release(self, key: Hashable) -> None:
         """Says that one user of the object needs it no more."""
+        self._released.append(key)
         with self._lock:
-            shared, users = self._objects.pop(key)
-            if users > 1:
-                self._objects[key] = shared, users - 1
+            # The garbage collector may call this in the midst of another call in the
+            # same thread, which then leaves it to the next one.
+            if self._is_changing:
                 return
-        self._close(shared)
+            unused = [each for each in self._drained() if not each.users]
+        for entry in unused:
+            for shared in entry.shared:
+                self._close(shared)
+
+    def _drained(self) -> list[Entry[T]]:
+        entries = []
+        while self._released:
+            key = self._released.popleft()
+            entry = self._entries[key]
+            entry.users -= 1
+            if not entry.users:
+                del self._entries[key]
+            entries.append(entry)
+        return entries
 
     def _each(self, call: Callable[[T], None]) -> None:
         with self._lock:
-            for shared, _ in self._objects.values():
-                call(shared)
+            for entry in self._entries.values():
+                for shared in entry.shared:
+                    call(shared)
 
     def _in_child(self, abandon: Callable[[T], None]) -> None:
-        # A thread of the parent may have held it.
+        # A thread of the parent may have held them.
         self._lock = RLock()
+        for entry in self._entries.values():
+            entry.lock = Lock()
         self._each(abandon)

@@ -14,6 +14,9 @@ T = TypeVar("T")
 
 DEFAULT_URL = "sqlite:///eventsourcing.db"
 
+LONGEST_DURATION = 1e7
+"""Seconds. Threads and databases cannot wait for ever."""
+
 
 class Variables:
     """Reads variables of an environment; unset and empty ones have no value.
@@ -40,7 +43,8 @@ class Variables:
         Raises:
             ConfigurationError: names the variable, the value, what is accepted.
         """
-        value = self.env.get(key, "").strip()
+        # Programs sometimes put a bool or a number there.
+        value = str(self.env.get(key, "")).strip()
         if not value:
             return None
         try:
@@ -70,7 +74,7 @@ class Variables:
         """A duration above zero."""
         accepted = "a number of seconds above 0"
         value = self.read(key, _at_least(float, 1e-6), accepted, secret=False)
-        return default if value is None else value
+        return default if value is None else min(value, LONGEST_DURATION)
 
     def choice(self, key: str, *choices: str) -> str:
         """One of some words in any case; the first one is the default."""
@@ -101,14 +105,14 @@ class Settings:
         originator_id_type: `uuid` or `text`.
     """
 
-    url: URL
+    url: URL = field(repr=False)
     schema: str | None = None
     engine_topic: str | None = None
     creator_topic: str | None = None
     engine_options: dict[str, Any] = field(default_factory=dict)
     lock_timeout: float = 30.0
     subscribe: str = "auto"
-    listen_url: URL | None = None
+    listen_url: URL | None = field(default=None, repr=False)
     poll_interval: float | None = None
     originator_id_type: str = "uuid"
 

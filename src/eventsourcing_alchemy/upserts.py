@@ -69,11 +69,11 @@ class Upsert(Executable, ClauseElement):
         named = {*self.values, *self.set_, *self.index_elements}
         unknown = sorted(named.difference(columns))
         missing = [name for name in self.index_elements if name not in self.values]
-        if not self.index_elements or unknown or missing:
+        if not self.index_elements or not self.set_ or unknown or missing:
             msg = (
                 f"upsert() into {self.table.name!r}: expected a value for each of the "
-                f"key columns {self.index_elements}, and names of columns only; "
-                f"missing: {missing}, unknown: {unknown}"
+                f"key columns {self.index_elements}, something to set, and names of "
+                f"columns only; missing: {missing}, unknown: {unknown}"
             )
             raise ValueError(msg)
 
@@ -108,8 +108,9 @@ def upsert(
         table: to write to.
         values: of the row if it is new, by column name.
         set_: values if the row is there, by column name; may be expressions of the
-            table's columns, such as `table.c.balance + amount`. Default: the values
-            that are not part of the key.
+            table's columns, such as `table.c.balance + amount`. (MySQL and MariaDB
+            set them from left to right: there, an expression sees what was set before
+            it.) Default: the values that are not part of the key.
         index_elements: names of the columns of the key, which need a unique
             constraint. Default: the primary key. (MySQL and MariaDB look at every
             unique key of the table.)

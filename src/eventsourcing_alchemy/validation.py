@@ -1,6 +1,6 @@
 """What is refused before it reaches a database, which might cut or convert it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from eventsourcing_alchemy.tables import applications, events
 
 LONGEST_NAME: int = applications.c.name.type.length  # type: ignore[attr-defined]
 LONGEST_TOPIC: int = events.c.topic.type.length  # type: ignore[attr-defined]
-HIGHEST_VERSION = 2**63 - 1
+HIGHEST = 2**63 - 1
 
 ID_TYPES: Mapping[str, type[UUID] | type[str]] = {"uuid": UUID, "text": str}
 """What originator IDs are, by the value of ORIGINATOR_ID_TYPE."""
@@ -31,9 +31,18 @@ def checked_name(what: str, name: str, longest: int = LONGEST_NAME) -> str:
         shown = f"{name[:40]}…"
         msg = f"{what} {shown!r} has {len(name)} characters: at most {longest} fit"
         raise DataError(msg)
-    if "\0" in name:
-        raise DataError(f"{what} {name!r} contains NUL, which databases cannot store")
+    if "\0" in name or not (name.isascii() or _is_unicode(name)):
+        problem = "NUL, or half of a surrogate pair"
+        raise DataError(f"{what} {name!r} contains {problem}: no database stores that")
     return name
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def checked_id(originator_id: UUID | str, id_type: type) -> UUID | str:
@@ -66,35 +75,36 @@ def checked_events(
     for event in stored_events:
         checked_id(event.originator_id, id_type)
         checked_name("topic", event.topic, LONGEST_TOPIC)
-        if not -HIGHEST_VERSION <= event.originator_version <= HIGHEST_VERSION:
+        version = event.originator_version
+        if type(version) is not int or not -HIGHEST <= version <= HIGHEST:
             msg = (
-                f"originator_version {event.originator_version} of {event.topic!r} "
-                f"does not fit into 64 bits"
+                f"originator_version {version!r} of {event.topic!r} is not a whole "
+                f"number that fits into 64 bits"
             )
             raise DataError(msg)
     return stored_events
 
 
 def checked_count(what: str, count: int | None) -> int | None:
-    """The number, if it is not negative.
+    """The number, if it is one that a database can count to.
 
     Raises:
-        ProgrammingError: if it is.
+        ProgrammingError: if it is negative, or needs more than 64 bits.
     """
-    if count is not None and count < 0:
-        raise ProgrammingError(f"{what} is {count}: expected 0 or more")
+    if count is not None and not 0 <= count <= HIGHEST:
+        raise ProgrammingError(f"{what} is {count}: expected 0 or more, in 64 bits")
     return count
 
 
-def checked_topics(topics: Sequence[str]) -> Sequence[str]:
-    """The topics, if they are a sequence of texts.
+def checked_topics(topics: Iterable[str]) -> Sequence[str]:
+    """The topics, read once, if they are a sequence of texts.
 
     Raises:
         ProgrammingError: if they are one text, which is a sequence of letters.
     """
     if isinstance(topics, str):
         raise ProgrammingError(f"topics is {topics!r}: expected a sequence of topics")
-    return topics
+    return tuple(checked_name("topic", topic, LONGEST_TOPIC) for topic in topics)
 
 
 def refuse_tracking(recorder: object, arguments: Mapping[str, Any]) -> None:

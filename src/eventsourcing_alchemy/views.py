@@ -1,13 +1,14 @@
 """Materialised views: tables that change together with the tracking."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import ClassVar
 
 from eventsourcing.persistence import Tracking
 from sqlalchemy import Connection, MetaData, inspect
 from sqlalchemy.orm import Session
 
+from eventsourcing_alchemy.datastore import Bind
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
 
 
@@ -28,6 +29,15 @@ class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
     """
 
     metadata: ClassVar[MetaData | None] = None
+
+    @contextmanager
+    def transaction(self, bind: Bind | None = None) -> Iterator[Connection]:
+        """As of every recorder; statements find the tables in `SQLALCHEMY_SCHEMA`.
+
+        Tables that declare a schema of their own are found there.
+        """
+        with super().transaction(bind) as connection, self._in_schema(connection):
+            yield connection
 
     @contextmanager
     def processing(self, tracking: Tracking) -> Iterator[Connection]:
@@ -52,38 +62,64 @@ class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
 
     @contextmanager
     def session(self, tracking: Tracking) -> Iterator[Session]:
-        """As `processing()`, with an ORM session, which is flushed at the end.
+        """As `processing()`, with an ORM session, which is committed at the end.
+
+        The session works in a savepoint: `session.rollback()` undoes what it did, not
+        the tracking.
 
         Args:
             tracking: the application's name, and the position of the event.
 
         Yields:
-            The session. It need not be committed.
+            The session.
 
         Raises:
             IntegrityError: if the event has been processed already.
         """
-        with self.processing(tracking) as connection, Session(connection) as session:
+        with (
+            self.processing(tracking) as connection,
+            Session(connection, join_transaction_mode="create_savepoint") as session,
+        ):
             yield session
-            session.flush()
+            session.commit()
 
-    def reading(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
         """A connection for queries; what is written through it is rolled back.
 
         Inside of `transaction()` or `processing()`, it sees what was written there.
+
+        Yields:
+            The connection.
         """
-        return self.datastore.reading()
+        with (
+            self.datastore.reading() as connection,
+            self._in_schema(connection),
+        ):
+            yield connection
+
+    @contextmanager
+    def _in_schema(self, connection: Connection) -> Iterator[None]:
+        options = self.datastore.options
+        before = connection.get_execution_options()
+        connection.execution_options(**options)
+        try:
+            yield
+        finally:
+            connection.execution_options(**{key: before.get(key) for key in options})
 
     def _missing_tables(self, connection: Connection) -> list[str]:
         inspector = inspect(connection)
         declared = self.metadata.sorted_tables if self.metadata is not None else []
+        schema = self.datastore.settings.schema
         return super()._missing_tables(connection) + [
             table.fullname
             for table in declared
-            if not inspector.has_table(table.name, table.schema)
+            if not inspector.has_table(table.name, table.schema or schema)
         ]
 
     def _create_tables(self, connection: Connection) -> None:
         super()._create_tables(connection)
         if self.metadata is not None:
-            self.metadata.create_all(connection)
+            with self._in_schema(connection):
+                self.metadata.create_all(connection)

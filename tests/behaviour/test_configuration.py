@@ -200,7 +200,9 @@ def test_wrong_ids(open_factory: OpenFactory) -> None:
     [
         (StoredEvent(uuid4(), 1, "t" * 1025, b""), "topic .* has 1025 characters"),
         (StoredEvent(uuid4(), 1, "t\0", b""), "contains NUL"),
-        (StoredEvent(uuid4(), 2**63, "topic", b""), "does not fit into 64 bits"),
+        (StoredEvent(uuid4(), 2**63, "topic", b""), "that fits into 64 bits"),
+        (StoredEvent(uuid4(), 1.5, "topic", b""), "not a whole number"),  # type: ignore[arg-type]
+        (StoredEvent(uuid4(), 1, "\ud83d", b""), "half of a surrogate pair"),
     ],
 )
 def test_wrong_events(

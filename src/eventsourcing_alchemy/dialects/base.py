@@ -1,11 +1,11 @@
 """What works on every database that SQLAlchemy speaks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import ProgrammingError, StoredEvent
 from sqlalchemy import (
     URL,
     BigInteger,
@@ -56,9 +56,21 @@ class BaseDialect:
         """Whether the database lives and dies with one connection."""
         return False
 
-    def identity(self, url: URL) -> tuple[Any, ...]:
-        """What two URLs of the same database have in common."""
-        return url.get_backend_name(), url.host, url.port, url.database
+    def absolute(self, url: URL) -> URL:
+        """The URL, independent of the process's current directory."""
+        return url
+
+    def identity(self, url: URL) -> Hashable:
+        """What two URLs have in common that connect in the same way."""
+        arguments = url.get_dialect()().create_connect_args(url)
+        # Hashed, because the password is among them.
+        return url.get_backend_name(), hash(repr(arguments))
+
+    def configure(self, engine: Engine, lock_timeout: float) -> None:
+        """Prepares an engine of ours: event listeners, settings of sessions."""
+
+    def watch(self, engine: Engine) -> None:
+        """Listens to what happens on an engine, also one of the user's."""
 
     def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:  # noqa: ARG002
         """Keyword arguments for `create_engine()`.
@@ -68,9 +80,6 @@ class BaseDialect:
             lock_timeout: seconds to wait for a lock.
         """
         return {}
-
-    def configure(self, engine: Engine, lock_timeout: float) -> None:
-        """Prepares an engine of ours: event listeners, settings of sessions."""
 
     def before_fork(self, engine: Engine) -> None:
         """Does what has to be done in a process that is about to fork."""
@@ -86,7 +95,25 @@ class BaseDialect:
         return nullcontext(engine)
 
     def begin_joined(self, connection: Connection) -> None:
-        """Makes sure that the caller's transaction has begun in the database."""
+        """Makes sure that a transaction has begun in the database.
+
+        Raises:
+            ProgrammingError: if the connection commits each statement.
+        """
+        if self.commits_each_statement(connection):
+            msg = (
+                "The connection is in AUTOCOMMIT mode, in which there are no "
+                "transactions: use one with another isolation_level"
+            )
+            raise ProgrammingError(msg)
+
+    def commits_each_statement(self, connection: Connection) -> bool:
+        """Whether the driver is in autocommit mode."""
+        return getattr(connection.connection.dbapi_connection, "autocommit", 0) is True
+
+    def is_aborted(self, connection: Connection) -> bool:  # noqa: ARG002
+        """Whether the database would roll back what it is told to commit."""
+        return False
 
     @contextmanager
     def migrating(self, connection: Connection) -> Iterator[None]:  # noqa: ARG002
@@ -158,7 +185,7 @@ class BaseDialect:
             taken = advance(connection, parameters, options)
         if taken is None:
             msg = f"The row of application {name!r} is gone from es_applications"
-            raise exc.InvalidRequestError(msg)
+            raise ProgrammingError(msg)
         return taken
 
     def _advance_returning(

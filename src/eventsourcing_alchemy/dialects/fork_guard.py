@@ -1,5 +1,7 @@
 """No open SQLite connection passes into a forked child."""
 
+import sqlite3
+from collections.abc import Callable
 from threading import Condition
 from typing import Any
 
@@ -8,6 +10,19 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 PATIENCE = 5.0
 """Seconds to wait before a fork for connections that are in use."""
+
+
+class GuardedConnection(sqlite3.Connection):
+    """Tells when it is closed, not before."""
+
+    when_closed: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Closes the connection."""
+        super().close()
+        when_closed, self.when_closed = self.when_closed, None
+        if when_closed is not None:
+            when_closed()
 
 
 class ForkGuard:
@@ -28,7 +43,6 @@ class ForkGuard:
         self._is_forking = False
         self._is_refused = False
         event.listen(engine, "do_connect", self._connect)
-        event.listen(engine, "close", self._closed)
         event.listen(engine, "checkin", self._close_returned)
 
     def before_fork(self, engine: Engine) -> None:
@@ -53,25 +67,29 @@ class ForkGuard:
         self._open = 0
 
     def _connect(
-        self, dialect: Dialect, _: Any, arguments: Any, parameters: Any
-    ) -> object:
+        self, _dialect: Dialect, _: Any, arguments: Any, parameters: dict[str, Any]
+    ) -> GuardedConnection:
+        if self._is_refused:
+            msg = (
+                "This process was forked while a connection to the SQLite file was in "
+                "use, and cannot use it safely: fork earlier, or start the process by "
+                "spawn or forkserver"
+            )
+            raise sqlite3.OperationalError(msg)
         with self._changed:
             self._changed.wait_for(lambda: not self._is_forking)
             self._open += 1
         try:
-            if self._is_refused:
-                msg = (
-                    "This process was forked while a connection to the SQLite file was "
-                    "in use, and cannot use it safely: fork earlier, or start the "
-                    "process by spawn or forkserver"
-                )
-                raise dialect.loaded_dbapi.OperationalError(msg)  # type: ignore[attr-defined]
-            return dialect.connect(*arguments, **parameters)
+            connection = sqlite3.connect(
+                *arguments, **parameters, factory=GuardedConnection
+            )
         except BaseException:
             self._closed()
             raise
+        connection.when_closed = self._closed
+        return connection
 
-    def _closed(self, *_: Any) -> None:
+    def _closed(self) -> None:
         with self._changed:
             self._open -= 1
             self._changed.notify_all()

@@ -14,6 +14,10 @@ from sqlalchemy.sql.ddl import ExecutableDDLElement
 logger = logging.getLogger("eventsourcing_alchemy")
 
 LONGEST_PAUSE = 5.0
+"""Seconds between two attempts to reconnect."""
+
+PATIENCE = 1.0
+"""Seconds in which a thread that is told to end usually does."""
 
 
 class Listen(ExecutableDDLElement):
@@ -61,12 +65,15 @@ class Listener:
         self._abandoned = True
 
     def close(self) -> None:
-        """Ends the thread and closes the connection."""
+        """Ends the thread and closes the connection.
+
+        Does not wait for a server that does not answer an attempt to reconnect.
+        """
         if self._abandoned:
             return
         self._close.close()
         if current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(PATIENCE)
 
     def _open_connection(self) -> Connection:
         connection = self._engine.connect()
@@ -85,10 +92,15 @@ class Listener:
                     self._relay(self._connection.connection.dbapi_connection)
                 except Exception as error:
                     logger.warning("Lost the connection that LISTENs: %s", error)
-                    self._connection.invalidate()
-                    self._connection.close()
+                    self._end_connection()
                     self._reopen()
-        self._connection.close()
+        self._end_connection()
+
+    def _end_connection(self) -> None:
+        # It must not return to a pool: it still LISTENs.
+        if not self._connection.closed:
+            self._connection.invalidate()
+            self._connection.close()
 
     def _reopen(self) -> None:
         pause = 0.1

@@ -3,15 +3,18 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from hashlib import blake2b
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from eventsourcing.persistence import OperationalError
 from sqlalchemy import (
     URL,
     BigInteger,
     Connection,
     CursorResult,
     Engine,
+    ExceptionContext,
     Update,
     bindparam,
     event,
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from eventsourcing_alchemy.upserts import Upsert
 
 _MIGRATION_LOCK = "eventsourcing_alchemy"
+_DEADLOCK = "eventsourcing_alchemy_deadlock"
+_ER_LOCK_DEADLOCK = 1213
 
 
 class MySQLDialect(BaseDialect):
@@ -50,12 +55,33 @@ class MySQLDialect(BaseDialect):
             )
             cursor.close()
 
+    def watch(self, engine: Engine) -> None:
+        """Notes deadlocks, which roll back everything, savepoints or not."""
+        event.listen(engine, "handle_error", _note_deadlock)
+
+    def begin_joined(self, connection: Connection) -> None:
+        """Forgets the deadlocks of earlier transactions."""
+        super().begin_joined(connection)
+        connection.info.pop(_DEADLOCK, None)
+
+    def commits_each_statement(self, connection: Connection) -> bool:
+        """Whether the driver is in autocommit mode."""
+        driver_connection = connection.connection.dbapi_connection
+        return bool(driver_connection and driver_connection.get_autocommit())
+
+    def is_aborted(self, connection: Connection) -> bool:
+        """Whether a deadlock ended the transaction, and another one began."""
+        return _DEADLOCK in connection.info
+
     @contextmanager
     def migrating(self, connection: Connection) -> Iterator[None]:
         """Holds a named lock of the server, because DDL commits."""
-        database = connection.engine.url.database
-        name = f"{_MIGRATION_LOCK}.{database}"[:64]
-        connection.scalar(select(func.get_lock(name, 60)))
+        database = str(connection.engine.url.database)
+        digest = blake2b(database.encode(), digest_size=16).hexdigest()
+        name = f"{_MIGRATION_LOCK}.{digest}"
+        if connection.scalar(select(func.get_lock(name, 60))) != 1:
+            msg = "Waited 60 s for another process that migrates the database"
+            raise OperationalError(msg)
         try:
             yield
         finally:
@@ -99,6 +125,12 @@ class MySQLDialect(BaseDialect):
         """INSERT … ON DUPLICATE KEY UPDATE."""
         statement = insert(upsert.table).values(upsert.values)
         return execute(statement.on_duplicate_key_update(dict(upsert.set_)))
+
+
+def _note_deadlock(context: ExceptionContext) -> None:
+    code, *_ = context.original_exception.args or (None,)
+    if context.connection is not None and code == _ER_LOCK_DEADLOCK:
+        context.connection.info[_DEADLOCK] = True
 
 
 @cache

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 CHANNEL = "eventsourcing_alchemy"
 
+_TRANSACTION_STATUS_INERROR = 3
+"""PQTRANS_INERROR of libpq."""
+
 
 class PostgreSQLDialect(BaseDialect):
     """Queues on advisory locks, which are cheaper to wait for than rows."""
@@ -57,6 +60,14 @@ class PostgreSQLDialect(BaseDialect):
             )
             cursor.close()
             dbapi_connection.commit()
+
+    def is_aborted(self, connection: Connection) -> bool:
+        """Whether a statement failed: COMMIT is a ROLLBACK then, but succeeds."""
+        driver_connection = connection.connection.dbapi_connection
+        info = getattr(driver_connection, "info", None)
+        if info is None:  # Of pg8000.
+            return getattr(driver_connection, "_transaction_status", b"") == b"E"
+        return int(info.transaction_status) == _TRANSACTION_STATUS_INERROR
 
     @contextmanager
     def migrating(self, connection: Connection) -> Iterator[None]:

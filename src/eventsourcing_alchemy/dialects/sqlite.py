@@ -1,6 +1,6 @@
 """SQLite: BEGIN IMMEDIATE, WAL, one writer at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -41,9 +41,14 @@ class SQLiteDialect(BaseDialect):
             or url.query.get("mode") == "memory"
         )
 
-    def identity(self, url: URL) -> tuple[Any, ...]:
+    def absolute(self, url: URL) -> URL:
+        """With the absolute path of the file."""
+        path = (url.database or "").removeprefix("file:").partition("?")[0]
+        return url.set(database=str(Path(path).absolute()))
+
+    def identity(self, url: URL) -> Hashable:
         """The file, however the URL spells its path."""
-        return url.get_backend_name(), str(Path(url.database or "").absolute())
+        return url.get_backend_name(), self.absolute(url).database
 
     def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:
         """In memory, a pool of one connection, which also makes threads take turns."""
@@ -104,8 +109,11 @@ class SQLiteDialect(BaseDialect):
     def begin_joined(self, connection: Connection) -> None:
         """Begins it as a writer, where the driver has not begun it.
 
-        Otherwise the release of our savepoint would commit.
+        Otherwise the release of a savepoint would commit.
         """
+        super().begin_joined(connection)
+        if not connection.in_transaction():
+            connection.begin()
         driver_connection = connection.connection.driver_connection
         if driver_connection is not None and not driver_connection.in_transaction:
             connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -38,11 +38,15 @@ def normalise_url(url: str | URL) -> URL:
 
 def _parse(url: str | URL) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):
         # SQLAlchemy's message may quote a part of the URL, for instance a password
         # that was not percent-encoded. Raising below leaves it out of the context.
         pass
+    else:
+        # Otherwise a part of such a password would be in errors about the host.
+        if "@" not in (parsed.host or ""):
+            return parsed
     raise ValueError(
         "the database URL cannot be parsed: expected "
         "'database[+driver]://user:password@host:port/name' with special characters "
