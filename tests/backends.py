@@ -37,6 +37,10 @@ class Capability(StrEnum):
     """CREATE SCHEMA makes a namespace within the database, dropped with it."""
     NOTIFY = auto()
     """A commit can be announced to other processes."""
+    ROW_LOCKS = auto()
+    """Transactions can wait for each other's rows, and be in a deadlock."""
+    FILE_LOCKS = auto()
+    """A process has locks on a file, which its forks do not have."""
     PREPARED_PLANS = auto()
     """Plans depend on statistics, and on whether they are made for parameters."""
     SERVER = auto()
@@ -209,12 +213,14 @@ BACKENDS: Sequence[Backend] = (
     SQLiteFile(
         "sqlite-file",
         "sqlite://",
-        frozenset(_EVERY_SHARED | {Capability.TRANSACTIONAL_DDL}),
+        frozenset(
+            _EVERY_SHARED | {Capability.TRANSACTIONAL_DDL, Capability.FILE_LOCKS}
+        ),
     ),
     PostgreSQL(
         "postgresql",
         "",
-        frozenset(Capability),
+        frozenset(set(Capability) - {Capability.FILE_LOCKS}),
         admin=os.environ.get(
             "TEST_POSTGRESQL_URL",
             "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
@@ -223,7 +229,7 @@ BACKENDS: Sequence[Backend] = (
     MariaDB(
         "mariadb",
         "",
-        frozenset(_EVERY_SHARED | {Capability.SERVER}),
+        frozenset(_EVERY_SHARED | {Capability.SERVER, Capability.ROW_LOCKS}),
         admin=os.environ.get(
             "TEST_MARIADB_URL", "mariadb+pymysql://root@127.0.0.1:3306/test"
         ),

@@ -11,6 +11,9 @@ from sqlalchemy.orm import Session
 from eventsourcing_alchemy.datastore import Bind
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
 
+_MAP = "schema_translate_map"
+_MAP_OUTSIDE = "eventsourcing_alchemy_schema_translate_map"
+
 
 class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
     """Base class for views of the events of an application.
@@ -100,13 +103,16 @@ class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
 
     @contextmanager
     def _in_schema(self, connection: Connection) -> Iterator[None]:
-        options = self.datastore.options
         before = connection.get_execution_options()
-        connection.execution_options(**options)
+        current = before.get(_MAP)
+        # Views of different schemas may take part in one transaction.
+        outside = before.get(_MAP_OUTSIDE, current)
+        ours = self.datastore.options.get(_MAP, outside)
+        connection.execution_options(**{_MAP: ours, _MAP_OUTSIDE: outside})
         try:
             yield
         finally:
-            connection.execution_options(**{key: before.get(key) for key in options})
+            connection.execution_options(**{_MAP: current})
 
     def _missing_tables(self, connection: Connection) -> list[str]:
         inspector = inspect(connection)

@@ -6,8 +6,9 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,7 +25,7 @@ from eventsourcing.persistence import (
     Tracking,
 )
 from eventsourcing.utils import Environment, clear_topic_cache
-from sqlalchemy import Engine, QueuePool, create_engine, text
+from sqlalchemy import Engine, QueuePool, StaticPool, create_engine, text
 
 from backends import Backend, Capability
 from behaviour.workers import ids, new_events
@@ -96,6 +97,48 @@ def test_wrong_urls(url: str, problem: str) -> None:
         SQLAlchemyFactory({"SQLALCHEMY_URL": url})
     assert str(failure.value).startswith("SQLALCHEMY_URL: ")
     assert SECRET not in "".join(traceback.format_exception(failure.value))
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        (f"postgresql://u:p@{SECRET}@host/db", "percent-encoded"),
+        ("postgresql+asyncpg://u@host/db", "a driver for asyncio"),
+        ("sqlite+aiosqlite:///db", "a driver for asyncio"),
+    ],
+)
+def test_urls_that_would_fail_later(url: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as failure:
+        SQLAlchemyFactory({"SQLALCHEMY_URL": url})
+    assert SECRET not in "".join(traceback.format_exception(failure.value))
+
+
+def test_values_that_are_no_texts() -> None:
+    env: dict[str, Any] = {"SQLALCHEMY_URL": "sqlite://", "CREATE_TABLE": True}
+    env["SQLALCHEMY_LOCK_TIMEOUT"] = 1e10
+    with closing(SQLAlchemyFactory(env)) as opened:
+        assert opened.application_recorder().insert_events(new_events()) == [1]
+
+
+def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same path is another file in another directory."""
+    with ExitStack() as stack:
+        for number in range(2):
+            (tmp_path / str(number)).mkdir()
+            monkeypatch.chdir(tmp_path / str(number))
+            factory = stack.enter_context(closing(SQLAlchemyFactory({})))
+            recorder = factory.application_recorder()
+            assert recorder.insert_events(new_events()) == [1]
+
+
+def test_in_memory_engine_that_threads_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("mine")
+    module.__dict__["engine"] = create_engine("sqlite://", poolclass=StaticPool)
+    monkeypatch.setitem(sys.modules, "mine", module)
+    with pytest.raises(ConfigurationError, match="poolclass=QueuePool"):
+        SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": "mine:engine"})
+    module.engine.dispose()
+    clear_topic_cache()
 
 
 def test_missing_driver_of_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,12 @@ from uuid import UUID
 import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
+from eventsourcing.persistence import OperationalError
 
 from backends import Capability
 from behaviour.workers import come_up
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder
+from eventsourcing_alchemy.dialects import fork_guard
 from processes import barrier, forking, in_forks, in_processes
 
 pytestmark = [
@@ -162,6 +164,24 @@ def test_child_forked_while_another_thread_appends(
         assert in_forks([child]) == [2]
         appending.result()
     assert save(application) == 3
+
+
+@pytest.mark.needs(Capability.FILE_LOCKS)
+def test_child_forked_while_a_connection_is_in_use_is_refused(
+    application: Application[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_guard, "PATIENCE", 0.1)
+    recorder = application.recorder
+    assert isinstance(recorder, SQLAlchemyApplicationRecorder)
+
+    def child() -> None:
+        with pytest.raises(OperationalError, match="start the process by spawn"):
+            save(application)
+
+    with recorder.transaction():
+        save(application)
+        in_forks([child])
+    assert save(application) == 2
 
 
 def test_subscription_of_parent_outlives_child(

@@ -248,6 +248,26 @@ def test_topics_that_are_a_text(recorder: SQLAlchemyApplicationRecorder) -> None
         recorder.subscribe(topics="topic")
 
 
+def test_topics_of_a_generator(recorder: SQLAlchemyApplicationRecorder) -> None:
+    recorder.insert_events(events_about("a", "b"))
+    topics = (topic for topic in "a")
+    with recorder.subscribe(topics=topics) as subscription:  # type: ignore[arg-type]
+        assert take(subscription, 1) == [1]
+        recorder.insert_events(events_about("b", "a"))
+        assert take(subscription, 1) == [4]
+
+
+@pytest.mark.needs(Capability.MVCC)
+def test_sees_what_is_recorded_within_a_reading_block(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    """Which itself may see the same all the time."""
+    with recorder.datastore.reading(), recorder.subscribe() as subscription:
+        assert recorder.select_notifications(None, 10) == []
+        recorder.insert_events(new_events())
+        assert take(subscription, 1) == [1]
+
+
 def test_is_entered_once(recorder: SQLAlchemyApplicationRecorder) -> None:
     with (
         recorder.subscribe() as subscription,

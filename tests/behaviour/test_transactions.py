@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from contextvars import copy_context
+from threading import Barrier
+from types import ModuleType
 
 import pytest
 from eventsourcing.persistence import (
+    DatabaseError,
     IntegrityError,
     InterfaceError,
     ProgrammingError,
     Tracking,
 )
+from eventsourcing.utils import clear_topic_cache
 from sqlalchemy import (
     Column,
     Connection,
@@ -27,6 +32,8 @@ from sqlalchemy import (
     insert,
     select,
 )
+from sqlalchemy.exc import IntegrityError as SQLAlchemyIntegrityError
+from sqlalchemy.exc import OperationalError as SQLAlchemyOperationalError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from backends import Backend, Capability
@@ -37,7 +44,7 @@ from eventsourcing_alchemy import (
     SQLAlchemyTrackingRecorder,
 )
 from eventsourcing_alchemy.dialects.urls import normalise_url
-from factories import OpenFactory
+from factories import OpenFactory, construct_factory
 
 metadata = MetaData()
 own = Table("own", metadata, Column("id", Integer, primary_key=True))
@@ -225,9 +232,9 @@ def test_session_of_the_caller(
     recorder: SQLAlchemyApplicationRecorder,
     tracker: SQLAlchemyTrackingRecorder,
     engine: Engine,
-    open_session: type[closing[Session]],
+    open_session: Callable[[Engine], AbstractContextManager[Session]],
 ) -> None:
-    with open_session(engine) as session:  # type: ignore[arg-type]
+    with open_session(engine) as session:
         with recorder.transaction(bind=session) as connection:
             write_everything(recorder, tracker, connection, 1)
         session.rollback()
@@ -253,6 +260,176 @@ def test_failure_leaves_the_rest_of_the_caller_s_transaction(
     assert count_own(recorder) == 2
     assert recorder.insert_events(new_events()) == [2]
     assert ids(recorder) == [1, 2]
+
+
+@pytest.mark.needs(Capability.SHARED)
+@pytest.mark.parametrize("open_session", [Engine.connect, plain_session])
+def test_caught_failure_within_the_caller_s_transaction(
+    recorder: SQLAlchemyApplicationRecorder,
+    tracker: SQLAlchemyTrackingRecorder,
+    engine: Engine,
+    open_session: Callable[[Engine], AbstractContextManager[Session]],
+) -> None:
+    """Half of what was in the block must not be committed."""
+    events = new_events()
+    recorder.insert_events(events)
+
+    def carry_on(bind: Session) -> None:
+        with recorder.transaction(bind):
+            tracker.insert_tracking(Tracking("upstream", 1))
+            with suppress(IntegrityError):
+                recorder.insert_events([*new_events(2), *events])
+
+    with open_session(engine) as bind:
+        with pytest.raises(ProgrammingError, match="everything is rolled back"):
+            carry_on(bind)
+        bind.execute(insert(own).values(id=1))
+        bind.commit()
+    assert count_own(recorder) == 1
+    assert tracker.max_tracking_id("upstream") is None
+    assert recorder.insert_events(new_events()) == [2]
+
+
+def test_failure_within_a_savepoint_that_is_released(
+    recorder: SQLAlchemyApplicationRecorder, tracker: SQLAlchemyTrackingRecorder
+) -> None:
+    events = new_events()
+    recorder.insert_events(events)
+
+    def carry_on() -> None:
+        with recorder.transaction() as connection, connection.begin_nested():
+            tracker.insert_tracking(Tracking("upstream", 1))
+            with suppress(IntegrityError):
+                recorder.insert_events([*new_events(2), *events])
+
+    with pytest.raises(DatabaseError):
+        carry_on()
+    assert tracker.max_tracking_id("upstream") is None
+    assert recorder.insert_events(new_events()) == [2]
+
+
+def test_caught_error_of_an_own_statement(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    """Some databases go on, others roll back: none of them half of it, or silently."""
+    with recorder.transaction() as connection:
+        connection.execute(insert(own).values(id=1))
+
+    def carry_on() -> None:
+        with recorder.transaction() as connection:
+            recorder.insert_events(new_events(2))
+            with suppress(SQLAlchemyIntegrityError):
+                connection.execute(insert(own).values(id=1))
+
+    committed = True
+    try:
+        carry_on()
+    except ProgrammingError:
+        committed = False
+    assert ids(recorder) == ([1, 2] if committed else [])
+
+
+def test_transaction_that_the_user_rolls_back(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    def roll_back() -> None:
+        with recorder.transaction() as connection:
+            recorder.insert_events(new_events())
+            connection.rollback()
+
+    with pytest.raises(ProgrammingError, match="everything is rolled back"):
+        roll_back()
+    assert ids(recorder) == []
+
+
+@pytest.mark.needs(Capability.ROW_LOCKS)
+def test_deadlock_within_savepoints(
+    recorder: SQLAlchemyApplicationRecorder, open_factory: OpenFactory
+) -> None:
+    """Where it rolls back more than the savepoint, nothing of the rest is committed."""
+    recorders = [open_factory(name).application_recorder() for name in ("One", "Two")]
+    with recorder.transaction() as connection:
+        connection.execute(insert(own), [{"id": 1}, {"id": 2}])
+    barrier = Barrier(2, timeout=10)
+
+    def cross(recorder: SQLAlchemyApplicationRecorder, *order: int) -> None:
+        with recorder.transaction() as connection:
+            recorder.insert_events(new_events())
+            with suppress(SQLAlchemyOperationalError), connection.begin_nested():
+                for number in order:
+                    statement = select(own.c.id).where(own.c.id == number)
+                    connection.execute(statement.with_for_update())
+                    if number == order[0]:
+                        barrier.wait()
+            recorder.insert_events(new_events())
+
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(cross, recorders[0], 1, 2)
+        two = threads.submit(cross, recorders[1], 2, 1)
+    for each, future in zip(recorders, (one, two), strict=True):
+        assert ids(each) == ([] if future.exception() else [1, 2])
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_refuses_autocommit(
+    recorder: SQLAlchemyApplicationRecorder, engine: Engine
+) -> None:
+    with (
+        engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection,
+        pytest.raises(ProgrammingError, match="in AUTOCOMMIT mode"),
+        recorder.transaction(connection),
+    ):
+        pass
+
+
+def test_block_that_ends_in_another_context(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    """As the generators of fixtures and dependencies do."""
+
+    def append() -> Iterator[None]:
+        with recorder.transaction():
+            recorder.insert_events(new_events())
+            yield
+
+    block = append()
+    copy_context().run(next, block)
+    assert copy_context().run(next, block, "ended") == "ended"
+    assert ids(recorder) == [1]
+
+
+@pytest.mark.needs(Capability.MVCC)
+def test_a_task_that_is_started_within_does_not_join(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    async def see() -> list[int]:
+        return ids(recorder)
+
+    async def append() -> list[int]:
+        with recorder.transaction():
+            recorder.insert_events(new_events())
+            return await asyncio.create_task(see())
+
+    assert asyncio.run(append()) == []
+    assert ids(recorder) == [1]
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_savepoint_at_the_beginning_on_an_engine_of_the_user_s(
+    env: dict[str, str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("own_engine")
+    module.__dict__["engine"] = engine
+    monkeypatch.setitem(sys.modules, "own_engine", module)
+    env["SQLALCHEMY_ENGINE_TOPIC"] = "own_engine:engine"
+    with closing(construct_factory("Application", env)) as factory:
+        recorder = factory.application_recorder()
+        with suppress(DeliberateError), recorder.transaction() as connection:
+            with connection.begin_nested():
+                recorder.insert_events(new_events())
+            raise DeliberateError
+        assert ids(recorder) == []
+    clear_topic_cache()
 
 
 @pytest.mark.needs(Capability.SHARED)

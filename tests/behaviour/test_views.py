@@ -24,6 +24,7 @@ from sqlalchemy import (
     inspect,
     select,
 )
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from backends import Capability
@@ -96,9 +97,7 @@ class Counters(SQLAlchemyMaterialisedView):
 
 @pytest.fixture
 def view(factory: SQLAlchemyFactory) -> Counters:
-    view = factory.tracking_recorder(Counters)
-    assert isinstance(view, Counters)
-    return view
+    return factory.tracking_recorder(Counters)
 
 
 def test_changes_once_for_each_event(view: Counters) -> None:
@@ -150,9 +149,45 @@ def test_rivals_apply_an_event_once(view: Counters) -> None:
     assert view.rows()[0][2] == sum(future.result() for future in applied) <= 10
 
 
+def test_orm_session_that_fails(factory: SQLAlchemyFactory) -> None:
+    view = factory.tracking_recorder(Visits)
+    view.visit("home", Tracking("upstream", 1))
+
+    def carry_on() -> None:
+        with view.session(Tracking("upstream", 2)) as session:
+            session.add(Visit(page="home", count=1))
+            with suppress(SQLAlchemyError):
+                session.flush()
+
+    with pytest.raises(SQLAlchemyError):
+        carry_on()
+    assert view.max_tracking_id("upstream") == 1
+    with view.session(Tracking("upstream", 2)) as session:
+        session.add(Visit(page="away", count=1))
+        session.rollback()
+        session.add(Visit(page="garden", count=1))
+    assert (view.count("away"), view.count("garden")) == (0, 1)
+    assert view.max_tracking_id("upstream") == 2
+
+
+@pytest.mark.needs(Capability.SCHEMAS)
+def test_tables_are_in_the_schema(open_factory: OpenFactory) -> None:
+    views = [
+        open_factory("Counters", SQLALCHEMY_SCHEMA=schema).tracking_recorder(Counters)
+        for schema in ("", "one", "two")
+    ]
+    for number, view in enumerate(views, 1):
+        for position in range(1, number + 1):
+            view.increment("a", Tracking("upstream", position))
+    with views[1].transaction():
+        views[1].increment("a", Tracking("upstream", 11))
+        views[2].increment("a", Tracking("upstream", 11))
+        assert [view.rows()[0][2] for view in views] == [1, 3, 4]
+    assert [view.rows()[0][2] for view in views] == [1, 3, 4]
+
+
 def test_orm_session(factory: SQLAlchemyFactory) -> None:
     view = factory.tracking_recorder(Visits)
-    assert isinstance(view, Visits)
     view.visit("home", Tracking("upstream", 1))
     view.visit("home", Tracking("upstream", 2))
     with pytest.raises(IntegrityError):
@@ -261,7 +296,6 @@ def test_tables_of_views_are_the_user_s_without_create_table(
 
 def test_view_without_tables(factory: SQLAlchemyFactory) -> None:
     view = factory.tracking_recorder(SQLAlchemyMaterialisedView)
-    assert isinstance(view, SQLAlchemyMaterialisedView)
     with view.processing(Tracking("upstream", 1)):
         pass
     assert view.max_tracking_id("upstream") == 1

@@ -16,6 +16,7 @@ class GuardedConnection(sqlite3.Connection):
     """Tells when it is closed, not before."""
 
     when_closed: Callable[[], None] | None = None
+    forks_before: int = 0
 
     def close(self) -> None:
         """Closes the connection."""
@@ -40,6 +41,7 @@ class ForkGuard:
     def __init__(self, engine: Engine) -> None:
         self._changed = Condition()
         self._open = 0
+        self._forks = 0
         self._is_forking = False
         self._is_refused = False
         event.listen(engine, "do_connect", self._connect)
@@ -49,6 +51,7 @@ class ForkGuard:
         """Closes connections, and lets none be opened."""
         with self._changed:
             self._is_forking = True
+            self._forks += 1
         engine.dispose()
         with self._changed:
             self._changed.wait_for(lambda: not self._open, PATIENCE)
@@ -87,6 +90,7 @@ class ForkGuard:
             self._closed()
             raise
         connection.when_closed = self._closed
+        connection.forks_before = self._forks
         return connection
 
     def _closed(self) -> None:
@@ -94,6 +98,9 @@ class ForkGuard:
             self._open -= 1
             self._changed.notify_all()
 
-    def _close_returned(self, _: Any, connection: ConnectionPoolEntry) -> None:
-        if self._is_forking:
-            connection.close()
+    def _close_returned(
+        self, connection: GuardedConnection, entry: ConnectionPoolEntry
+    ) -> None:
+        # Its pool is no longer the engine's.
+        if connection is not None and connection.forks_before != self._forks:
+            entry.close()

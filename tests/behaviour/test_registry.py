@@ -1,0 +1,77 @@
+"""Objects that are shared within a process, and closed with their last user."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+
+from behaviour.workers import DeliberateError
+from eventsourcing_alchemy.registry import Registry
+
+
+class Thing:
+    def __init__(self) -> None:
+        self.closed: list[bool] = []
+
+    def close(self) -> None:
+        self.closed.append(True)
+
+    def is_closed(self) -> bool:
+        return bool(self.closed)
+
+
+@pytest.fixture
+def registry() -> Registry[Thing]:
+    return Registry(Thing.close, lambda _: None)
+
+
+def test_is_closed_with_its_last_user(registry: Registry[Thing]) -> None:
+    one, same, other = (registry.acquire(key, Thing) for key in ("a", "a", "b"))
+    assert one is same is not other
+    registry.release("a")
+    assert not one.is_closed()
+    registry.release("a")
+    assert one.is_closed()
+    assert not other.is_closed()
+    assert registry.acquire("a", Thing) is not one
+
+
+def test_what_is_slow_to_make_holds_up_nobody_else(registry: Registry[Thing]) -> None:
+    making, made = Event(), Event()
+
+    def make_slowly() -> Thing:
+        making.set()
+        made.wait()
+        return Thing()
+
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(registry.acquire, "slow", make_slowly)
+        making.wait()
+        same = threads.submit(registry.acquire, "slow", Thing)
+        registry.acquire("fast", Thing)
+        registry.release("fast")
+        made.set()
+        assert slow.result() is same.result()
+
+
+def test_what_cannot_be_made_is_tried_again(registry: Registry[Thing]) -> None:
+    def fail() -> Thing:
+        raise DeliberateError
+
+    with pytest.raises(DeliberateError):
+        registry.acquire("a", fail)
+    assert not registry.acquire("a", Thing).is_closed()
+
+
+def test_release_amid_another_call_is_made_up_for(registry: Registry[Thing]) -> None:
+    """As when the garbage collector runs a finalizer there."""
+    one = registry.acquire("a", Thing)
+    registry._is_changing = True
+    registry.release("a")
+    assert not one.is_closed()
+    registry._is_changing = False
+    registry.acquire("b", Thing)
+    registry.release("b")
+    assert one.is_closed()
