@@ -9,13 +9,13 @@ from typing import Any
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from eventsourcing_alchemy.dialects.schemas import CreateMissingSchema, ensure_schema
 from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.migrate import VERSION_TABLE, declared
+from eventsourcing_alchemy.settings import DEFAULT_URL
 from eventsourcing_alchemy.tables import metadata
-
-DEFAULT_URL = "sqlite:///eventsourcing.db"
 
 
 def main() -> None:
@@ -31,8 +31,17 @@ def main() -> None:
         run_offline(url, schema)
         return
     # Alembic does not commit what runs in a transaction of ours.
-    with create_engine(url, poolclass=NullPool).begin() as connection:
+    with connect(url) as connection, connection.begin():
         run_on(connection, schema)
+
+
+def connect(url: URL) -> Connection:
+    """Connect, or say in one line why not."""
+    try:
+        return create_engine(url, poolclass=NullPool).connect()
+    except (DBAPIError, ImportError) as error:
+        reason = getattr(error, "orig", error)
+        raise CommandError(f"Cannot connect to the database: {reason}") from None
 
 
 def database_url() -> URL:

@@ -1,5 +1,6 @@
 """The environment variables, read and checked."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.errors import ConfigurationError
 
 T = TypeVar("T")
+
+logger = logging.getLogger("eventsourcing_alchemy")
 
 DEFAULT_URL = "sqlite:///eventsourcing.db"
 
@@ -128,8 +131,11 @@ class Settings:
         """
         variables = Variables(env)
         interval = variables.seconds("SQLALCHEMY_POLL_INTERVAL", 0)
+        url = variables.url("SQLALCHEMY_URL")
+        if url is None and not variables.text("SQLALCHEMY_ENGINE_TOPIC"):
+            logger.info("SQLALCHEMY_URL is not set, so it is %s", DEFAULT_URL)
         return cls(
-            url=variables.url("SQLALCHEMY_URL") or normalise_url(DEFAULT_URL),
+            url=url or normalise_url(DEFAULT_URL),
             schema=variables.text("SQLALCHEMY_SCHEMA"),
             engine_topic=variables.text("SQLALCHEMY_ENGINE_TOPIC"),
             creator_topic=variables.text("SQLALCHEMY_CONNECTION_CREATOR_TOPIC"),

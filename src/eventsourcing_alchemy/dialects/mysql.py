@@ -38,7 +38,7 @@ class MySQLDialect(BaseDialect):
     """Reads the position that an UPDATE reached from its own answer."""
 
     def __init__(self) -> None:
-        self._application_ids: dict[str, int] = {}
+        self._application_ids: dict[tuple[str, str], int] = {}
 
     def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:  # noqa: ARG002
         """READ COMMITTED: polls see new rows, and no gaps are locked."""
@@ -91,7 +91,8 @@ class MySQLDialect(BaseDialect):
         self, connection: Connection, name: str, count: int, options: Options
     ) -> tuple[int, int]:
         """Saves a SELECT: the server answers an UPDATE with LAST_INSERT_ID."""
-        known = self._application_ids.get(name)
+        key = name, str(options)
+        known = self._application_ids.get(key)
         if known is not None:
             # The ID is only a guess (a rollback may have taken the row away), and
             # the UPDATE checks it while it locks the row.
@@ -102,7 +103,7 @@ class MySQLDialect(BaseDialect):
             if result.rowcount:
                 return known, result.lastrowid
         application_id, last = super().take_positions(connection, name, count, options)
-        self._application_ids[name] = application_id
+        self._application_ids[key] = application_id
         return application_id, last
 
     def register(self, connection: Connection, name: str, options: Options) -> None:
