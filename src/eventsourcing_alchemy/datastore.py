@@ -93,7 +93,8 @@ class SQLAlchemyDatastore:
         """A connection for queries; what is written through it is rolled back.
 
         Inside of `transaction()`, its connection, which sees what it has written.
-        The recorders of this database read through it, too.
+        Queries in one block may all see the database as it was at its beginning
+        (on SQLite they do); recorders that are used inside see it as it is.
 
         Yields:
             The connection.
