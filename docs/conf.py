@@ -20,4 +20,6 @@ nitpick_ignore_regex = [
     ("py:.*", r"(eventsourcing|sqlalchemy|collections|contextlib|threading|uuid)\..*"),
     # As docstrings name the library's errors.
     ("py:exc", r"\w+Error"),
+    # Type variables are not documented.
+    ("py:class", r"eventsourcing_alchemy\.\w+\.[A-Z]"),
 ]

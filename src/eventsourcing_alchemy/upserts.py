@@ -83,7 +83,8 @@ class Upsert(Executable, ClauseElement):
         distilled_params: Any,
         execution_options: Any,
     ) -> CursorResult[Any]:
-        if distilled_params:
+        # SQLAlchemy 2.0 passes one empty set of parameters for none.
+        if any(distilled_params):
             msg = "upsert() has its values already: execute it without parameters"
             raise ValueError(msg)
         execute = partial(connection.execute, execution_options=execution_options)
