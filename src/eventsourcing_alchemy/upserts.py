@@ -18,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from eventsourcing_alchemy.dialects.lookup import dialect_for
+from eventsourcing_alchemy.dialects.lookup import dialect_of
 
 
 class Upsert(Executable, ClauseElement):
@@ -88,7 +88,7 @@ class Upsert(Executable, ClauseElement):
             msg = "upsert() has its values already: execute it without parameters"
             raise ValueError(msg)
         execute = partial(connection.execute, execution_options=execution_options)
-        return dialect_for(connection.dialect.name).upsert(self, execute)
+        return dialect_of(connection).upsert(self, execute)
 
 
 def upsert(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from eventsourcing.persistence import StoredEvent
-from sqlalchemy import event, text
+from sqlalchemy import Connection, Engine, event, text
 
 from backends import Capability
+from behaviour.workers import new_events
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
 from plans import AGGREGATES, POSITIONS, WASTE, plans
 
@@ -103,3 +105,46 @@ def test_with_statistics(recorder: SQLAlchemyApplicationRecorder) -> None:
     for plan in seen:
         assert "on pk_es_events" in plan or "using pk_es_events" in plan, plan
         assert "Seq Scan" not in plan, plan
+
+
+@contextmanager
+def conversation(engine: Engine) -> Iterator[list[str]]:
+    """What is said to the database within the block."""
+    said: list[str] = []
+
+    def hear_statement(*arguments: Any) -> None:
+        said.append(arguments[2])
+
+    def hear_commit(_: Connection) -> None:
+        said.append("COMMIT")
+
+    event.listen(engine, "before_cursor_execute", hear_statement)
+    event.listen(engine, "commit", hear_commit)
+    yield said
+    event.remove(engine, "before_cursor_execute", hear_statement)
+    event.remove(engine, "commit", hear_commit)
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_an_append_takes_few_round_trips(
+    factory: SQLAlchemyFactory, count: int
+) -> None:
+    """After the first one: UPDATE, INSERT and COMMIT, and a file's BEGIN, at most."""
+    recorder = factory.application_recorder()
+    recorder.insert_events(new_events())
+    with conversation(recorder.datastore.engine) as said:
+        recorder.insert_events(new_events(count))
+    assert len([each for each in said if not each.startswith("BEGIN")]) <= 3
+
+
+@pytest.mark.needs(Capability.NOTIFY)
+@pytest.mark.parametrize("count", [1, 100])
+def test_an_append_is_one_statement(factory: SQLAlchemyFactory, count: int) -> None:
+    """Which locks, counts, inserts, notifies, and is a transaction of its own."""
+    recorder = factory.application_recorder()
+    with conversation(recorder.datastore.engine) as said:
+        recorder.insert_events(new_events(count))
+    assert len([each for each in said if each != "COMMIT"]) == 1
+    with recorder.datastore.statement() as connection:
+        driver_connection: Any = connection.connection.driver_connection
+        assert driver_connection.autocommit

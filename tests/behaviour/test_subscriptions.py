@@ -29,6 +29,8 @@ from eventsourcing_alchemy import (
     SQLAlchemyApplicationRecorder,
     SQLAlchemyFactory,
     metadata,
+    notifications,
+    subscriptions,
 )
 from eventsourcing_alchemy.statements import LARGE_STATE
 from eventsourcing_alchemy.subscriptions import PAGE, SQLAlchemySubscription
@@ -81,8 +83,12 @@ def test_starts_after_a_position(recorder: SQLAlchemyApplicationRecorder) -> Non
 
 
 def test_wakes_up_for_a_commit_in_this_process(
-    recorder: SQLAlchemyApplicationRecorder,
+    open_factory: OpenFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At once, by a hint: the next look would come too late."""
+    monkeypatch.setattr(subscriptions, "SHORTEST_POLL", 5)
+    variables = {"SQLALCHEMY_POLL_INTERVAL": "5", "SQLALCHEMY_SUBSCRIBE": "poll"}
+    recorder = open_factory(**variables).application_recorder()
     with recorder.subscribe() as subscription, ThreadPoolExecutor(1) as threads:
         for position in range(1, 21):
             following = threads.submit(next, subscription)
@@ -160,6 +166,19 @@ def test_position_moves_past_what_was_filtered(
         with statements(recorder) as seen:
             assert take(subscription, 1) == [last + 2]
         assert len(seen) <= 3
+
+
+def test_windows_without_events_are_left_behind(
+    recorder: SQLAlchemyApplicationRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "WIDEST_WINDOW", 10)
+    recorder.insert_events(events_about(*["common"] * 100, "rare", "common"))
+    scan = notifications.Scan(recorder.reader, 0, ["rare"])
+    for _ in range(30):
+        found = scan.page(10)
+        if found or scan.is_at_end():
+            break
+    assert [notification.id for notification in found] == [101]
 
 
 def test_nothing_is_read_while_nothing_happens(

@@ -19,6 +19,7 @@ from eventsourcing.persistence import (
 from backends import Capability
 from behaviour.workers import DeliberateError, new_events
 from eventsourcing_alchemy import SQLAlchemyFactory, SQLAlchemyTrackingRecorder
+from eventsourcing_alchemy.recorders import tracking
 from factories import OpenFactory
 
 
@@ -121,8 +122,12 @@ def test_recorders_that_cannot_track_refuse_to(factory: SQLAlchemyFactory) -> No
             recorder.insert_events(new_events(), tracking=Tracking("upstream", 1))
 
 
-def test_wait_ends_with_the_commit(recorder: SQLAlchemyTrackingRecorder) -> None:
-    """At once: not a look before, when the host would wait for 100 ms."""
+def test_wait_ends_with_the_commit(
+    recorder: SQLAlchemyTrackingRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, by a hint: the next look would come too late."""
+    monkeypatch.setattr(tracking, "SHORTEST_PAUSE", 5)
+    monkeypatch.setattr(tracking, "LONGEST_PAUSE", 5)
     for position in range(1, 21):
         waiting = Thread(
             target=recorder.wait, args=("upstream", position), kwargs={"timeout": 10}

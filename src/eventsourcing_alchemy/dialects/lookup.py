@@ -1,5 +1,7 @@
 """Which dialect goes with which database."""
 
+from sqlalchemy import Connection
+
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.mysql import MySQLDialect
 from eventsourcing_alchemy.dialects.postgresql import PostgreSQLDialect
@@ -20,3 +22,12 @@ def dialect_for(backend: str) -> BaseDialect:
         backend: SQLAlchemy's name of the database, as in a URL.
     """
     return _DIALECTS.get(backend, BaseDialect)()
+
+
+def dialect_of(connection: Connection) -> BaseDialect:
+    """What to do differently on the database of a connection.
+
+    Args:
+        connection: any, also one of the user's.
+    """
+    return dialect_for(connection.dialect.name)
