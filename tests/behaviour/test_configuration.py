@@ -19,6 +19,7 @@ from eventsourcing.persistence import (
     DataError,
     InfrastructureFactory,
     InfrastructureFactoryError,
+    IntegrityError,
     OperationalError,
     ProgrammingError,
     StoredEvent,
@@ -255,6 +256,19 @@ def test_wrong_events(
     with pytest.raises(DataError, match=problem):
         recorder.insert_events([*new_events(), event])
     assert recorder.insert_events(new_events()) == [1]
+
+
+def test_states_are_not_in_errors(
+    factory: SQLAlchemyFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    recorder = factory.application_recorder()
+    event = StoredEvent(uuid4(), 1, "topic", SECRET.encode())
+    recorder.insert_events([event])
+    with pytest.raises(IntegrityError) as failure:
+        recorder.insert_events([event])
+    shown = "".join(traceback.format_exception(failure.value)) + caplog.text
+    assert SECRET not in shown
 
 
 def test_wrong_names(env: dict[str, str]) -> None:

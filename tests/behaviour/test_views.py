@@ -164,6 +164,7 @@ def test_orm_session_that_fails(factory: SQLAlchemyFactory) -> None:
     assert view.max_tracking_id("upstream") == 1
     with view.session(Tracking("upstream", 2)) as session:
         session.add(Visit(page="away", count=1))
+        session.flush()
         session.rollback()
         session.add(Visit(page="garden", count=1))
     assert (view.count("away"), view.count("garden")) == (0, 1)
