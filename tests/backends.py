@@ -37,6 +37,8 @@ class Capability(StrEnum):
     """CREATE SCHEMA makes a namespace within the database, dropped with it."""
     NOTIFY = auto()
     """A commit can be announced to other processes."""
+    TWO_NAMES = auto()
+    """Both mysql:// and mariadb:// lead to it."""
     ROW_LOCKS = auto()
     """Transactions can wait for each other's rows, and be in a deadlock."""
     FILE_LOCKS = auto()
@@ -220,7 +222,7 @@ BACKENDS: Sequence[Backend] = (
     PostgreSQL(
         "postgresql",
         "",
-        frozenset(set(Capability) - {Capability.FILE_LOCKS}),
+        frozenset(set(Capability) - {Capability.FILE_LOCKS, Capability.TWO_NAMES}),
         admin=os.environ.get(
             "TEST_POSTGRESQL_URL",
             "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
@@ -229,7 +231,10 @@ BACKENDS: Sequence[Backend] = (
     MariaDB(
         "mariadb",
         "",
-        frozenset(_EVERY_SHARED | {Capability.SERVER, Capability.ROW_LOCKS}),
+        frozenset(
+            _EVERY_SHARED
+            | {Capability.SERVER, Capability.ROW_LOCKS, Capability.TWO_NAMES}
+        ),
         admin=os.environ.get(
             "TEST_MARIADB_URL", "mariadb+pymysql://root@127.0.0.1:3306/test"
         ),

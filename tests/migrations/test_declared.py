@@ -80,10 +80,8 @@ def test_alembic_sees_no_difference_in_a_schema(
     assert compare_metadata(context, declared(schema)) == []
 
 
-@pytest.mark.needs("server")
+@pytest.mark.needs("two_names")
 def test_a_mysql_url_makes_the_same_tables_on_mariadb(backend: Backend) -> None:
-    if not backend.url.startswith("mariadb"):
-        pytest.skip("MariaDB has two names")
     made = []
     for name in ("mariadb+pymysql", "mysql+pymysql"):
         url = make_url(backend.url).set(drivername=name)
