@@ -390,6 +390,32 @@ def test_engine_topic(
         assert connection.scalar(text("SELECT count(*) FROM es_events")) == 2
 
 
+@pytest.mark.needs(Capability.SHARED)
+def test_connection_creator_topic(
+    env: dict[str, str], backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created: list[object] = []
+
+    def create() -> object:
+        url = normalise_url(backend.url)
+        dialect = url.get_dialect()()
+        arguments, options = dialect.create_connect_args(url)
+        created.append(True)
+        return dialect.import_dbapi().connect(*arguments, **options)
+
+    module = ModuleType("mine")
+    module.__dict__["create"] = create
+    monkeypatch.setitem(sys.modules, "mine", module)
+    env["SQLALCHEMY_CONNECTION_CREATOR_TOPIC"] = "mine:create"
+    with closing(construct_factory("Application", env)) as factory:
+        recorder = factory.application_recorder()
+        with recorder.subscribe() as subscription:
+            recorder.insert_events(new_events())
+            assert next(subscription).id == 1
+    assert created
+    clear_topic_cache()
+
+
 def not_an_engine() -> int:
     return 42
 

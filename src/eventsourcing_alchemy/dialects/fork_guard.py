@@ -34,6 +34,8 @@ class ForkGuard:
     would remove the log that the child writes to, and with it what was committed.
     So a child of a process in which a connection is in use is refused.
 
+    Connections of a creator of the user's are closed too, if they are not in use.
+
     Args:
         engine: of a SQLite file.
     """
@@ -98,9 +100,7 @@ class ForkGuard:
             self._open -= 1
             self._changed.notify_all()
 
-    def _close_returned(
-        self, connection: GuardedConnection, entry: ConnectionPoolEntry
-    ) -> None:
-        # Its pool is no longer the engine's.
-        if connection is not None and connection.forks_before != self._forks:
+    def _close_returned(self, connection: Any, entry: ConnectionPoolEntry) -> None:
+        # Its pool is no longer the engine's. (A creator of the user's makes others.)
+        if getattr(connection, "forks_before", 0) != self._forks:
             entry.close()
