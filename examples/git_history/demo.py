@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from eventsourcing.domain import EventSourcingError
 from eventsourcing.persistence import InfrastructureFactory
 from eventsourcing.projection import ProjectionRunner
 from eventsourcing.utils import Environment
 from rich.console import Console
 from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from git_history import report
 from git_history.application import GitHistory
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         repository = GitRepository(parser.parse_args(arguments).repo)
         return 0 if run(repository, Console()) else 1
-    except (GitError, EventSourcingError, SQLAlchemyError) as error:
+    except (GitError, CommandError, EventSourcingError) as error:
         print(f"git_history: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
