@@ -95,7 +95,7 @@ def test_wakes_up_for_a_commit_in_this_process(
             recorder.insert_events(new_events())
             committed = monotonic()
             assert following.result(timeout=10).id == position
-            assert monotonic() - committed < 0.1
+            assert monotonic() - committed < 1
 
 
 @pytest.mark.needs(Capability.SHARED)

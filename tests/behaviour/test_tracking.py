@@ -136,7 +136,7 @@ def test_wait_ends_with_the_commit(
         recorder.insert_tracking(Tracking("upstream", position))
         committed = monotonic()
         waiting.join()
-        assert monotonic() - committed < 0.1
+        assert monotonic() - committed < 1
 
 
 @pytest.mark.needs(Capability.SHARED)
