@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+from eventsourcing.utils import clear_topic_cache
 
 from backends import BACKENDS, Backend
 from factories import OpenFactory, construct_factory
@@ -99,6 +102,20 @@ def open_factory(env: dict[str, str]) -> Iterator[OpenFactory]:
             return factory
 
         yield construct
+
+
+@pytest.fixture
+def topic_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], str]]:
+    """Gives an object, one a test, the topic by which the host finds it."""
+    module = ModuleType("of_a_test")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def topic_of(found: object) -> str:
+        module.__dict__["found"] = found
+        return f"{module.__name__}:found"
+
+    yield topic_of
+    clear_topic_cache()
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ class SQLAlchemyDatastore:
     @contextmanager
     def _outermost(self) -> Iterator[Connection]:
         with self.dialect.writing(self.engine) as engine, engine.begin() as connection:
-            self.dialect.begin_joined(connection)
+            self.dialect.ensure_begun(connection)
             with joinable(self.engine, Unit(connection, writes=True)) as unit:
                 yield connection
             unit.check(self.dialect)
@@ -189,7 +189,7 @@ class SQLAlchemyDatastore:
 
     @contextmanager
     def _in_transaction_of(self, bind: Bind) -> Iterator[Connection]:
-        self.dialect.begin_joined(_connection_of(bind))
+        self.dialect.ensure_begun(_connection_of(bind))
         with bind.begin_nested():
             # Again, because a session begins its savepoint now.
             connection = _connection_of(bind)

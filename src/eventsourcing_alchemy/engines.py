@@ -15,6 +15,8 @@ from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.registry import Registry
 from eventsourcing_alchemy.settings import Settings
 
+_POOL = "eventsourcing_alchemy_pool"
+
 
 class SharedEngine:
     """An engine, with what its users have in common.
@@ -40,6 +42,7 @@ class SharedEngine:
         self.dialect.watch(self.engine)
         if self._is_ours:
             self.dialect.configure(self.engine, settings.lock_timeout)
+            event.listen(self.engine, "connect", self._note_pool)
             event.listen(self.engine, "checkin", self._close_returned)
 
     def _refuse_shared_memory(self) -> None:
@@ -60,8 +63,14 @@ class SharedEngine:
             self._is_closed = True
             self.engine.dispose()
 
+    def _note_pool(self, _: Any, connection: ConnectionPoolEntry) -> None:
+        connection.info[_POOL] = self.engine.pool
+
     def _close_returned(self, _: Any, connection: ConnectionPoolEntry) -> None:
-        if self._is_closed:
+        pool = connection.info.get(_POOL)
+        # After dispose(), its pool is not the engine's, and nobody would close it.
+        is_left_over = self._is_closed or pool is not self.engine.pool
+        if is_left_over and pool not in _inherited:
             connection.close()
 
     def before_fork(self) -> None:

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,7 +24,7 @@ from eventsourcing.persistence import (
     StoredEvent,
     Tracking,
 )
-from eventsourcing.utils import Environment, clear_topic_cache
+from eventsourcing.utils import Environment
 from sqlalchemy import Engine, QueuePool, StaticPool, create_engine, text
 
 from backends import Backend, Capability
@@ -34,6 +33,8 @@ from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFacto
 from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.errors import ConfigurationError
 from factories import OpenFactory, construct_factory
+
+TopicOf = Callable[[object], str]
 
 SECRET = "sesame-4711"  # noqa: S105
 
@@ -132,14 +133,11 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             assert recorder.insert_events(new_events()) == [1]
 
 
-def test_in_memory_engine_that_threads_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("mine")
-    module.__dict__["engine"] = create_engine("sqlite://", poolclass=StaticPool)
-    monkeypatch.setitem(sys.modules, "mine", module)
+def test_in_memory_engine_that_threads_share(topic_of: TopicOf) -> None:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
     with pytest.raises(ConfigurationError, match="poolclass=QueuePool"):
-        SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": "mine:engine"})
-    module.engine.dispose()
-    clear_topic_cache()
+        SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": topic_of(engine)})
+    engine.dispose()
 
 
 def test_missing_driver_of_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,25 +357,19 @@ def test_pool_variables(open_factory: OpenFactory) -> None:
 
 
 @pytest.fixture
-def own_engine(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def own_engine(backend: Backend) -> Iterator[Engine]:
     engine = create_engine(normalise_url(backend.url))
-    monkeypatch.setattr(sys.modules[__name__], "engine_of_mine", engine, raising=False)
     yield engine
     engine.dispose()
-    clear_topic_cache()
-
-
-def make_engine() -> object:
-    return sys.modules[__name__].__dict__["engine_of_mine"]
 
 
 @pytest.mark.needs(Capability.SHARED)
-@pytest.mark.parametrize("topic", ["engine_of_mine", "make_engine"])
+@pytest.mark.parametrize("is_callable", [False, True])
 def test_engine_topic(
-    env: dict[str, str], own_engine: Engine, topic: str, monkeypatch: Any
+    env: dict[str, str], own_engine: Engine, is_callable: bool, topic_of: TopicOf
 ) -> None:
-    monkeypatch.setitem(sys.modules, "mine", sys.modules[__name__])
-    env["SQLALCHEMY_ENGINE_TOPIC"] = f"mine:{topic}"
+    found = (lambda: own_engine) if is_callable else own_engine
+    env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(found)
     with closing(construct_factory("Application", env)) as factory:
         recorder = factory.application_recorder()
         assert factory.datastore.engine is own_engine
@@ -392,7 +384,7 @@ def test_engine_topic(
 
 @pytest.mark.needs(Capability.SHARED)
 def test_connection_creator_topic(
-    env: dict[str, str], backend: Backend, monkeypatch: pytest.MonkeyPatch
+    env: dict[str, str], backend: Backend, topic_of: TopicOf
 ) -> None:
     created: list[object] = []
 
@@ -403,36 +395,27 @@ def test_connection_creator_topic(
         created.append(True)
         return dialect.import_dbapi().connect(*arguments, **options)
 
-    module = ModuleType("mine")
-    module.__dict__["create"] = create
-    monkeypatch.setitem(sys.modules, "mine", module)
-    env["SQLALCHEMY_CONNECTION_CREATOR_TOPIC"] = "mine:create"
+    env["SQLALCHEMY_CONNECTION_CREATOR_TOPIC"] = topic_of(create)
     with closing(construct_factory("Application", env)) as factory:
         recorder = factory.application_recorder()
         with recorder.subscribe() as subscription:
             recorder.insert_events(new_events())
             assert next(subscription).id == 1
     assert created
-    clear_topic_cache()
-
-
-def not_an_engine() -> int:
-    return 42
 
 
 @pytest.mark.parametrize(
-    ("topic", "problem"),
-    [
-        ("mine:not_an_engine", "but gives 'int'"),
-        ("mine:SECRET", "is not callable"),
-        ("no.such:thing", "Failed to resolve topic"),
-    ],
+    ("found", "problem"),
+    [(lambda: 42, "but gives 'int'"), ("a text", "is not callable")],
 )
-def test_wrong_engine_topics(topic: str, problem: str, monkeypatch: Any) -> None:
-    monkeypatch.setitem(sys.modules, "mine", sys.modules[__name__])
+def test_wrong_engine_topics(found: object, problem: str, topic_of: TopicOf) -> None:
     with pytest.raises(ConfigurationError, match=problem):
-        SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": topic})
-    clear_topic_cache()
+        SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": topic_of(found)})
+
+
+def test_engine_topic_that_leads_nowhere() -> None:
+    with pytest.raises(ConfigurationError, match="Failed to resolve topic"):
+        SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": "no.such:thing"})
 
 
 def test_several_factories_share_an_engine(open_factory: OpenFactory) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from contextvars import copy_context
 from threading import Barrier
-from types import ModuleType
 
 import pytest
 from eventsourcing.persistence import (
@@ -19,7 +17,6 @@ from eventsourcing.persistence import (
     ProgrammingError,
     Tracking,
 )
-from eventsourcing.utils import clear_topic_cache
 from sqlalchemy import (
     Column,
     Connection,
@@ -418,12 +415,9 @@ def test_a_task_that_is_started_within_does_not_join(
 
 @pytest.mark.needs(Capability.SHARED)
 def test_savepoint_at_the_beginning_on_an_engine_of_the_user_s(
-    env: dict[str, str], engine: Engine, monkeypatch: pytest.MonkeyPatch
+    env: dict[str, str], engine: Engine, topic_of: Callable[[object], str]
 ) -> None:
-    module = ModuleType("own_engine")
-    module.__dict__["engine"] = engine
-    monkeypatch.setitem(sys.modules, "own_engine", module)
-    env["SQLALCHEMY_ENGINE_TOPIC"] = "own_engine:engine"
+    env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(engine)
     with closing(construct_factory("Application", env)) as factory:
         recorder = factory.application_recorder()
         with suppress(DeliberateError), recorder.transaction() as connection:
@@ -431,7 +425,6 @@ def test_savepoint_at_the_beginning_on_an_engine_of_the_user_s(
                 recorder.insert_events(new_events())
             raise DeliberateError
         assert ids(recorder) == []
-    clear_topic_cache()
 
 
 @pytest.mark.needs(Capability.SHARED)

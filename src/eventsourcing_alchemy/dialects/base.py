@@ -94,7 +94,7 @@ class BaseDialect:
         """What to hold during a transaction that writes, and what to write with."""
         return nullcontext(engine)
 
-    def begin_joined(self, connection: Connection) -> None:
+    def ensure_begun(self, connection: Connection) -> None:
         """Makes sure that a transaction has begun in the database.
 
         Raises:

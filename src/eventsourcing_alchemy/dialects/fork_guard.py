@@ -6,7 +6,6 @@ from threading import Condition
 from typing import Any
 
 from sqlalchemy import Dialect, Engine, event
-from sqlalchemy.pool import ConnectionPoolEntry
 
 PATIENCE = 5.0
 """Seconds to wait before a fork for connections that are in use."""
@@ -16,7 +15,6 @@ class GuardedConnection(sqlite3.Connection):
     """Tells when it is closed, not before."""
 
     when_closed: Callable[[], None] | None = None
-    forks_before: int = 0
 
     def close(self) -> None:
         """Closes the connection."""
@@ -43,17 +41,14 @@ class ForkGuard:
     def __init__(self, engine: Engine) -> None:
         self._changed = Condition()
         self._open = 0
-        self._forks = 0
         self._is_forking = False
         self._is_refused = False
         event.listen(engine, "do_connect", self._connect)
-        event.listen(engine, "checkin", self._close_returned)
 
     def before_fork(self, engine: Engine) -> None:
         """Closes connections, and lets none be opened."""
         with self._changed:
             self._is_forking = True
-            self._forks += 1
         engine.dispose()
         with self._changed:
             self._changed.wait_for(lambda: not self._open, PATIENCE)
@@ -92,15 +87,9 @@ class ForkGuard:
             self._closed()
             raise
         connection.when_closed = self._closed
-        connection.forks_before = self._forks
         return connection
 
     def _closed(self) -> None:
         with self._changed:
             self._open -= 1
             self._changed.notify_all()
-
-    def _close_returned(self, connection: Any, entry: ConnectionPoolEntry) -> None:
-        # Its pool is no longer the engine's. (A creator of the user's makes others.)
-        if getattr(connection, "forks_before", 0) != self._forks:
-            entry.close()

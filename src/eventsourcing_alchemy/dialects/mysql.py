@@ -59,9 +59,9 @@ class MySQLDialect(BaseDialect):
         """Notes deadlocks, which roll back everything, savepoints or not."""
         event.listen(engine, "handle_error", _note_deadlock)
 
-    def begin_joined(self, connection: Connection) -> None:
+    def ensure_begun(self, connection: Connection) -> None:
         """Forgets the deadlocks of earlier transactions."""
-        super().begin_joined(connection)
+        super().ensure_begun(connection)
         connection.info.pop(_DEADLOCK, None)
 
     def commits_each_statement(self, connection: Connection) -> bool:

@@ -106,12 +106,12 @@ class SQLiteDialect(BaseDialect):
         finally:
             lock.release()
 
-    def begin_joined(self, connection: Connection) -> None:
+    def ensure_begun(self, connection: Connection) -> None:
         """Begins it as a writer, where the driver has not begun it.
 
         Otherwise the release of a savepoint would commit.
         """
-        super().begin_joined(connection)
+        super().ensure_begun(connection)
         if not connection.in_transaction():
             connection.begin()
         driver_connection = connection.connection.driver_connection
