@@ -1,8 +1,8 @@
 """A database: connections, and transactions that recorders join."""
 
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 from weakref import finalize
 
 from eventsourcing.persistence import InterfaceError, ProgrammingError
@@ -12,8 +12,12 @@ from sqlalchemy.orm import Session, scoped_session
 from eventsourcing_alchemy import engines
 from eventsourcing_alchemy.errors import translated
 from eventsourcing_alchemy.hints import hints
+from eventsourcing_alchemy.interruptions import Interruption
+from eventsourcing_alchemy.retrying import retry
 from eventsourcing_alchemy.settings import Settings
 from eventsourcing_alchemy.units import Unit, current_unit, joinable
+
+T = TypeVar("T")
 
 Bind = Connection | Session | scoped_session[Session]
 
@@ -38,6 +42,7 @@ class SQLAlchemyDatastore:
         """Equal for datastores of the same database."""
         self.engine = self._shared.engine
         self.dialect = self._shared.dialect
+        self.outage = self._shared.outage
         self.options: Mapping[str, Any] = {}
         """Execution options of our statements."""
         if settings.schema is not None:
@@ -111,17 +116,63 @@ class SQLAlchemyDatastore:
             with joinable(self.engine, Unit(connection, writes=False)):
                 yield connection
 
+    def retrying(
+        self, attempt: Callable[[], T], settle: Callable[[], T | None] | None = None
+    ) -> T:
+        """Tries again what fails for the moment, for `retry_timeout`: see `retry()`.
+
+        Once only inside of `transaction()`, of which it would be but a part.
+        """
+        if self.is_in_transaction():
+            return attempt()
+        return retry(attempt, self.dialect, self.settings.retry_timeout, settle)
+
+    def is_in_transaction(self) -> bool:
+        """Whether the calling code is inside of `transaction()`."""
+        unit = current_unit(self.engine)
+        return unit is not None and unit.writes
+
     @contextmanager
-    def statement(self) -> Iterator[Connection]:
+    def answering(
+        self,
+        connection: Connection,
+        interruption: Interruption | None = None,
+        *,
+        takes_locks: bool = False,
+    ) -> Iterator[None]:
+        """Takes the connection for lost where there is no answer in the block.
+
+        Args:
+            connection: of this datastore.
+            interruption: ends the wait for an answer.
+            takes_locks: whether the database may be waiting for locks.
+        """
+        patience = self.settings.answer_timeout
+        if takes_locks:
+            patience += self.settings.lock_timeout
+        with self._shared.watchdog.watching(connection, patience, interruption):
+            yield
+
+    @contextmanager
+    def statement(
+        self, interruption: Interruption | None = None
+    ) -> Iterator[Connection]:
         """A connection for one statement, which joins a transaction if there is one.
 
         Without one, it takes as few round trips as the database allows. It does not
         join `reading()`, which may see nothing of what is recorded meanwhile.
+
+        Args:
+            interruption: ends the wait for a connection, or for an answer.
         """
         unit = self._unit()
         if unit is not None and not unit.writes and not self._shared.is_private:
             unit = None
-        with translated(), self._connected(unit, self._reader) as connection:
+        with (
+            translated(),
+            self._connected(unit, self._reader, interruption) as connection,
+            self.answering(connection, interruption),
+        ):
             yield connection
 
     @contextmanager
@@ -129,12 +180,17 @@ class SQLAlchemyDatastore:
         """A connection on which the dialect can `append()` atomically."""
         unit = self._unit()
         is_outermost = unit is None or not unit.writes
-        if self.dialect.append_is_one_statement and is_outermost:
-            with translated(), self._connected(None, self._reader) as connection:
-                yield connection
-        else:
-            with self.transaction() as connection:
-                yield connection
+        connected = (
+            self._connected(None, self._reader)
+            if self.dialect.append_is_one_statement and is_outermost
+            else self.transaction()
+        )
+        with (
+            translated(),
+            connected as connection,
+            self.answering(connection, takes_locks=True),
+        ):
+            yield connection
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -171,20 +227,30 @@ class SQLAlchemyDatastore:
         return current_unit(self.engine)
 
     @contextmanager
-    def _connected(self, unit: Unit | None, engine: Engine) -> Iterator[Connection]:
+    def _connected(
+        self,
+        unit: Unit | None,
+        engine: Engine,
+        interruption: Interruption | None = None,
+    ) -> Iterator[Connection]:
         if unit is not None:
             yield unit.connection
         else:
-            with engine.connect() as connection:
+            with engines.connected(engine, interruption) as connection:
                 yield connection
 
     @contextmanager
     def _outermost(self) -> Iterator[Connection]:
-        with self.dialect.writing(self.engine) as engine, engine.begin() as connection:
+        with (
+            self.dialect.writing(self.engine) as engine,
+            ExitStack() as until_committed,
+            engine.begin() as connection,
+        ):
             self.dialect.ensure_begun(connection)
             with joinable(self.engine, Unit(connection, writes=True)) as unit:
                 yield connection
             unit.check(self.dialect)
+            until_committed.enter_context(self.answering(connection, takes_locks=True))
         _wake(unit)
 
     @contextmanager

@@ -1,19 +1,36 @@
 """Engines, shared by everything in a process that uses the same database."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from threading import local
 from typing import Any
 
 from eventsourcing.utils import TopicError, resolve_topic
-from sqlalchemy import Engine, NullPool, Pool, QueuePool, create_engine, event
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    NullPool,
+    Pool,
+    QueuePool,
+    create_engine,
+    event,
+)
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.hints import hints
+from eventsourcing_alchemy.interruptions import Attempt, Interruption
+from eventsourcing_alchemy.outages import Outage
 from eventsourcing_alchemy.registry import Registry
 from eventsourcing_alchemy.settings import Settings
+from eventsourcing_alchemy.sockets import keep_alive
+from eventsourcing_alchemy.watchdog import Watchdog
 
 _POOL = "eventsourcing_alchemy_pool"
 
@@ -26,6 +43,8 @@ class SharedEngine:
         dialect: what to do differently on its database.
         is_private: whether the database lives in the engine's only connection.
         database: equal for engines of the same database.
+        watchdog: watches over the connections.
+        outage: whether the database is out of reach.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -39,11 +58,15 @@ class SharedEngine:
         )
         self._refuse_shared_memory()
         self._is_closed = False
+        self.watchdog = Watchdog(self.dialect.descriptor)
+        self.outage = Outage(lambda: hints.wake(resumed_topic(self.database)))
         self.dialect.watch(self.engine)
         if self._is_ours:
             self.dialect.configure(self.engine, settings.lock_timeout)
             event.listen(self.engine, "connect", self._note_pool)
             event.listen(self.engine, "checkin", self._close_returned)
+            event.listen(self.engine, "connect", self._keep_alive)
+            event.listen(self.engine, "do_connect", _connect)
 
     def _refuse_shared_memory(self) -> None:
         if self.is_private and not isinstance(self.engine.pool, QueuePool):
@@ -59,9 +82,15 @@ class SharedEngine:
 
         Those that are in use are closed when they are returned.
         """
+        self.watchdog.close()
         if self._is_ours:
             self._is_closed = True
             self.engine.dispose()
+
+    def _keep_alive(self, connection: Any, _: ConnectionPoolEntry) -> None:
+        descriptor = self.dialect.descriptor(connection)
+        if descriptor is not None:
+            keep_alive(descriptor)
 
     def _note_pool(self, _: Any, connection: ConnectionPoolEntry) -> None:
         connection.info[_POOL] = self.engine.pool
@@ -83,10 +112,54 @@ class SharedEngine:
 
     def abandon(self) -> None:
         """Leaves the connections to the parent process, after a fork."""
+        self.watchdog.forget()
         self.dialect.abandon()
         if not self.is_private:
             _inherited.append(self.engine.pool)
             self.engine.dispose(close=False)
+
+
+_connecting = local()
+"""For each thread, what may interrupt it while it connects."""
+
+
+@contextmanager
+def connected(
+    engine: Engine, interruption: Interruption | None = None
+) -> Iterator[Connection]:
+    """A connection for the time of the block.
+
+    Args:
+        engine: to connect with.
+        interruption: ends the wait for a server that does not answer.
+
+    Raises:
+        WaitInterruptedError: if the interruption is set.
+    """
+    _connecting.interruption = interruption
+    try:
+        connection = engine.connect()
+    finally:
+        _connecting.interruption = None
+    with connection:
+        yield connection
+
+
+def _connect(
+    dialect: Dialect, _: ConnectionPoolEntry, arguments: Any, parameters: Any
+) -> Any:
+    interruption = getattr(_connecting, "interruption", None)
+    if interruption is None:
+        return None  # SQLAlchemy connects.
+    return Attempt(
+        partial(dialect.connect, *arguments, **parameters),
+        lambda connection: connection.close(),
+    ).result(interruption)
+
+
+def resumed_topic(database: Hashable) -> Hashable:
+    """Of the hint that a database can be used again."""
+    return database, "resumed"
 
 
 _inherited: list[Pool] = []

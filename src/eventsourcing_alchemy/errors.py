@@ -15,6 +15,10 @@ class ConfigurationError(host.InfrastructureFactoryError, OSError):
     """
 
 
+class LockTimeoutError(host.OperationalError):
+    """A lock was not released in time by another thread of this process."""
+
+
 # The first class that matches decides, so subclasses come before their bases.
 _HOST_ERRORS: tuple[tuple[type[exc.SQLAlchemyError], type[Exception]], ...] = (
     (exc.IntegrityError, host.IntegrityError),

@@ -1,7 +1,7 @@
 """Whether, and where, this process listens for the commits of others."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Hashable
 from os import getpid
 
 from eventsourcing.persistence import NotSupportedError, PersistenceError
@@ -24,14 +24,36 @@ class CannotListenError(NotSupportedError):
     """The database, or its driver, announces nothing."""
 
 
-def listen(datastore: SQLAlchemyDatastore) -> Callable[[], None] | None:
+class Ear:
+    """A share in a listener.
+
+    Args:
+        listening: the listener.
+        key: of the listener in the registry.
+    """
+
+    def __init__(self, listening: Listening, key: Hashable) -> None:
+        self._listening = listening
+        self._key = key
+
+    @property
+    def hears(self) -> bool:
+        """Whether announcements arrive."""
+        return self._listening.hears
+
+    def close(self) -> None:
+        """Gives the share back, once."""
+        _listeners.release(self._key)
+
+
+def listen(datastore: SQLAlchemyDatastore) -> Ear | None:
     """Listens for announcements; one connection serves the whole process.
 
     Args:
         datastore: of the database, whose settings say whether to listen, and where.
 
     Returns:
-        What ends it, or None where the database has to be polled.
+        To be closed; None where the database has to be polled.
 
     Raises:
         PersistenceError: if it has to listen, and cannot.
@@ -43,7 +65,7 @@ def listen(datastore: SQLAlchemyDatastore) -> Callable[[], None] | None:
     key = getpid(), datastore.database, settings.listen_url
     try:
         with translated():
-            _listeners.acquire(key, lambda: _open(datastore))
+            return Ear(_listeners.acquire(key, lambda: _open(datastore)), key)
     except CannotListenError:
         if settings.subscribe == "notify":
             raise
@@ -53,7 +75,6 @@ def listen(datastore: SQLAlchemyDatastore) -> Callable[[], None] | None:
             raise
         logger.warning("Cannot LISTEN, so polls instead: %s", error)
         return None
-    return lambda: _listeners.release(key)
 
 
 def _open(datastore: SQLAlchemyDatastore) -> Listening:
@@ -61,7 +82,9 @@ def _open(datastore: SQLAlchemyDatastore) -> Listening:
     database = datastore.database
     listening = datastore.dialect.listen(
         engines.for_listening(datastore.settings, datastore.engine),
+        datastore.engine,
         lambda name: hints.wake((database, "events", name)),
+        datastore.outage,
     )
     if listening is None:
         driver = datastore.engine.dialect.driver

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eventsourcing.persistence import Notification
+from eventsourcing.persistence import Notification, StoredEvent
 from sqlalchemy import Connection, Select, Table
 
 from eventsourcing_alchemy import statements
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.interruptions import Interruption
 
 LAST_POSITION = 2**63 - 1
 """There can be no position above."""
@@ -23,12 +24,26 @@ class NotificationReader:
         datastore: where they are.
         table: of the events.
         name: of the application.
+        interruption: ends the wait for a database that does not answer.
     """
 
-    def __init__(self, datastore: SQLAlchemyDatastore, table: Table, name: str) -> None:
+    def __init__(
+        self,
+        datastore: SQLAlchemyDatastore,
+        table: Table,
+        name: str,
+        interruption: Interruption | None = None,
+    ) -> None:
         self._datastore = datastore
         self._table = table
         self._name = name
+        self._interruption = interruption
+
+    def interrupted_by(self, interruption: Interruption) -> "NotificationReader":
+        """The same, for reading what may be interrupted."""
+        return NotificationReader(
+            self._datastore, self._table, self._name, interruption
+        )
 
     def last_position(self) -> int:
         """The position of the last event; 0 if there is none."""
@@ -62,7 +77,7 @@ class NotificationReader:
         }
         if topics:
             parameters["topics"] = list(topics)
-        with self._datastore.statement() as connection:
+        with self._datastore.statement(self._interruption) as connection:
             rows = self._execute(connection, statement, parameters)
             return [
                 Notification(
@@ -75,13 +90,25 @@ class NotificationReader:
                 for id_, originator_id, version, topic, state in rows
             ]
 
+    def position(self, event: StoredEvent) -> int | None:
+        """The position of an event, None if there is no event of its version."""
+        parameters = {
+            "application": self._name,
+            "originator_id": event.originator_id,
+            "originator_version": event.originator_version,
+        }
+        position: int | None = self._scalar(
+            statements.position_of(self._table), parameters
+        )
+        return position
+
     def state(self, position: int) -> bytes:
         """The state of the event at a position."""
         parameters = {"application": self._name, "position": position}
         return bytes(self._scalar(statements.state_at(self._table), parameters))
 
     def _scalar(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Any:
-        with self._datastore.statement() as connection:
+        with self._datastore.statement(self._interruption) as connection:
             return self._execute(connection, statement, parameters).scalar()
 
     def _execute(
@@ -104,6 +131,7 @@ class Scan:
 
     Attributes:
         position: everything up to it was returned, filtered out, or never was.
+        known_last: the last position of the application, when it was looked at last.
 
     Args:
         reader: of the application.
@@ -127,7 +155,7 @@ class Scan:
         self._topics = topics
         self._stop = LAST_POSITION if stop is None else stop
         self._without_large_states = without_large_states
-        self._known_last = gt
+        self.known_last = gt
         self._width = 1
 
     def page(self, limit: int) -> list[Notification]:
@@ -150,16 +178,34 @@ class Scan:
         else:
             # Only up to a position that was known before the window was read: what
             # is above it may have been recorded since.
-            self.position = max(self.position, min(lte, self._known_last))
+            self.position = max(self.position, min(lte, self.known_last))
         is_sparse = not page or (self._topics and len(page) < limit)
         self._width = min(2 * width, WIDEST_WINDOW) if is_sparse else 1
         return page
+
+    def first(self, limit: int) -> list[Notification]:
+        """The first notifications, up to `stop`.
+
+        Args:
+            limit: number of notifications at the most.
+        """
+        found: list[Notification] = []
+        while len(found) < limit and self.position < self._stop:
+            found += self.page(limit - len(found))
+            if len(found) < limit and self.is_at_end():
+                break
+        return found
 
     def is_at_end(self) -> bool:
         """Whether there is nothing more, as far as is known now."""
         if self.position >= self._stop:
             return True
-        if self.position < self._known_last:
+        if self.position < self.known_last:
             return False
-        self._known_last = max(self._known_last, self._reader.last_position())
-        return self.position >= self._known_last
+        self.known_last = self._reader.last_position()
+        return self.position >= self.known_last
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the database ends, by the last look, before what was read."""
+        return self.known_last < self.position

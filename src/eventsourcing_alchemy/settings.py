@@ -73,10 +73,10 @@ class Variables:
         accepted = f"a whole number, at least {least}"
         return self.read(key, _at_least(int, least), accepted, secret=False)
 
-    def seconds(self, key: str, default: float) -> float:
-        """A duration above zero."""
-        accepted = "a number of seconds above 0"
-        value = self.read(key, _at_least(float, 1e-6), accepted, secret=False)
+    def seconds(self, key: str, default: float, least: float = 1e-6) -> float:
+        """A duration, above zero unless zero is the least."""
+        accepted = f"a number of seconds{' above 0' if least else ', at least 0'}"
+        value = self.read(key, _at_least(float, least), accepted, secret=False)
         return default if value is None else min(value, LONGEST_DURATION)
 
     def choice(self, key: str, *choices: str) -> str:
@@ -102,6 +102,8 @@ class Settings:
         creator_topic: topic of a callable that returns DBAPI connections.
         engine_options: keyword arguments for SQLAlchemy's `create_engine()`.
         lock_timeout: seconds to wait for a lock.
+        answer_timeout: seconds of silence after which a connection counts as lost.
+        retry_timeout: seconds in which a conflict, or an outage, is tried to overcome.
         subscribe: `auto`, `notify` or `poll`.
         listen_url: where to LISTEN, None for `url`.
         poll_interval: seconds between polls at the most, None for the default.
@@ -114,6 +116,8 @@ class Settings:
     creator_topic: str | None = None
     engine_options: dict[str, Any] = field(default_factory=dict)
     lock_timeout: float = 30.0
+    answer_timeout: float = 30.0
+    retry_timeout: float = 10.0
     subscribe: str = "auto"
     listen_url: URL | None = field(default=None, repr=False)
     poll_interval: float | None = None
@@ -141,6 +145,8 @@ class Settings:
             creator_topic=variables.text("SQLALCHEMY_CONNECTION_CREATOR_TOPIC"),
             engine_options=_engine_options(variables),
             lock_timeout=variables.seconds("SQLALCHEMY_LOCK_TIMEOUT", 30.0),
+            answer_timeout=variables.seconds("SQLALCHEMY_ANSWER_TIMEOUT", 30.0),
+            retry_timeout=variables.seconds("SQLALCHEMY_RETRY_TIMEOUT", 10.0, least=0),
             subscribe=variables.choice(
                 "SQLALCHEMY_SUBSCRIBE", "auto", "notify", "poll"
             ),

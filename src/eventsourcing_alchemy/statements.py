@@ -89,6 +89,16 @@ def state_at(table: Table) -> Select[Any]:
 
 
 @cache
+def position_of(table: Table) -> Select[Any]:
+    """The position of `:originator_version` of `:originator_id`."""
+    return select(table.c.notification_id).where(
+        table.c.originator_id == bindparam("originator_id"),
+        table.c.originator_version == bindparam("originator_version", type_=BigInteger),
+        table.c.application_id == _application_id(),
+    )
+
+
+@cache
 def aggregate_events(
     table: Table,
     desc: bool,

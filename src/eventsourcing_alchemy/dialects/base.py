@@ -21,6 +21,8 @@ from sqlalchemy import (
     update,
 )
 
+from eventsourcing_alchemy.faults import Fault
+from eventsourcing_alchemy.outages import Outage
 from eventsourcing_alchemy.tables import applications
 
 if TYPE_CHECKING:
@@ -30,7 +32,13 @@ Options = Mapping[str, Any]
 
 
 class Listening(Protocol):
-    """A connection of this process that turns notifications into hints."""
+    """A connection of this process that turns notifications into hints.
+
+    Attributes:
+        hears: whether notifications arrive; while they do not, there are no hints.
+    """
+
+    hears: bool
 
     def close(self) -> None:
         """Ends it; returns when its thread and connection are gone."""
@@ -80,6 +88,17 @@ class BaseDialect:
             lock_timeout: seconds to wait for a lock.
         """
         return {}
+
+    def fault(self, error: BaseException) -> Fault:  # noqa: ARG002
+        """What an error of the driver means.
+
+        Beside what is told here, SQLAlchemy knows that some mean a lost connection.
+        """
+        return Fault.LASTING
+
+    def descriptor(self, connection: Any) -> int | None:  # noqa: ARG002
+        """The file descriptor of the socket of a driver's connection, if it has one."""
+        return None
 
     def before_fork(self, engine: Engine) -> None:
         """Does what has to be done in a process that is about to fork."""
@@ -248,13 +267,17 @@ class BaseDialect:
     def listen(
         self,
         engine: Engine,  # noqa: ARG002
+        writer: Engine,  # noqa: ARG002
         wake: Callable[[str], None],  # noqa: ARG002
+        outage: Outage,  # noqa: ARG002
     ) -> Listening | None:
         """Listens for the announcements of other processes.
 
         Args:
             engine: of the database to listen to.
+            writer: by which applications announce their events.
             wake: called with the name of an application that has new events.
+            outage: is told when the connection is lost, and when it is back.
 
         Returns:
             None where the database, or its driver, announces nothing.

@@ -1,20 +1,33 @@
 """The connection on which a process LISTENs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from selectors import EVENT_READ, DefaultSelector
 from socket import socketpair
-from threading import Thread, current_thread
+from threading import Thread, Timer, current_thread
+from time import monotonic
 from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import Connection, Engine
+from eventsourcing.persistence import OperationalError
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 
+from eventsourcing_alchemy.backoff import Backoff
+from eventsourcing_alchemy.outages import Outage
+from eventsourcing_alchemy.sockets import keep_alive, shut_down
+
 logger = logging.getLogger("eventsourcing_alchemy")
 
-LONGEST_PAUSE = 5.0
-"""Seconds between two attempts to reconnect."""
+BACKOFF = Backoff(first=0.1, longest=3.0)
+
+HEARTBEAT = 10.0
+"""Seconds of silence after which the server is asked for an answer."""
+
+ANSWER_TIMEOUT = 5.0
+"""Seconds in which it has to come, also that to LISTEN."""
 
 PATIENCE = 1.0
 """Seconds in which a thread that is told to end usually does."""
@@ -35,26 +48,43 @@ def _listen(listen: Listen, compiler: Any, **_: Any) -> str:
 class Listener:
     """Calls `wake` with the payload of each notification on a channel.
 
-    LISTEN is in effect when the constructor returns. A lost connection is opened
-    again, with growing pauses; what is announced in the meantime is not heard.
+    LISTEN is in effect when the constructor returns, and a notification of the
+    listener's own has arrived. A connection that is lost, or gives no answer to a
+    heartbeat, is opened again, with growing pauses. What is announced meanwhile is
+    not heard, so afterwards everybody is told to look.
 
     Args:
         engine: opens the connection.
+        writer: opens those that notify, possibly elsewhere.
         channel: to listen to.
         wake: is called in the thread of the listener, and must not block.
+        outage: is told when the connection is lost, and when it is back.
+
+    Attributes:
+        hears: whether notifications arrive.
 
     Raises:
         SQLAlchemyError: if the server cannot be reached, or refuses to LISTEN (a
             standby does).
+        OperationalError: if notifications do not arrive.
     """
 
     def __init__(
-        self, engine: Engine, channel: str, wake: Callable[[str], None]
+        self,
+        engine: Engine,
+        writer: Engine,
+        channel: str,
+        wake: Callable[[str], None],
+        outage: Outage,
     ) -> None:
+        self.hears = False
         self._engine = engine
+        self._writer = writer
         self._channel = channel
         self._wake = wake
+        self._outage = outage
         self._abandoned = False
+        self._expected: str | None = None
         self._connection = self._open_connection()
         self._closing, self._close = socketpair()
         self._thread = Thread(target=self._run, name=f"LISTEN {channel}", daemon=True)
@@ -78,51 +108,121 @@ class Listener:
     def _open_connection(self) -> Connection:
         connection = self._engine.connect()
         try:
+            driver_connection = connection.connection.dbapi_connection
+            keep_alive(_fileno(driver_connection))
+            # For what arrives together with the answer to a query.
+            driver_connection.add_notify_handler(  # type: ignore[union-attr]
+                lambda notification: self._heard(notification.payload)
+            )
             connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.execute(Listen(self._channel))
+            self._beat(connection)
+            self._test(driver_connection)
         except BaseException:
-            connection.close()
+            _end(connection)
             raise
+        self.hears = True
         return connection
+
+    def _test(self, connection: Any) -> None:
+        # Behind some poolers, LISTEN succeeds and nothing ever arrives.
+        self._expected = str(uuid4())
+        notify = select(func.pg_notify(self._channel, self._expected))
+        with self._writer.connect() as writer:
+            writer.execution_options(isolation_level="AUTOCOMMIT").execute(notify)
+        deadline = monotonic() + ANSWER_TIMEOUT
+        with DefaultSelector() as selector:
+            selector.register(connection, EVENT_READ)
+            while self._expected is not None:
+                if not selector.select(max(0, deadline - monotonic())):
+                    msg = (
+                        "What is notified does not arrive: is there a pooler between, "
+                        "or another server behind SQLALCHEMY_LISTEN_URL?"
+                    )
+                    raise OperationalError(msg)
+                self._take(connection)
 
     def _run(self) -> None:
         with self._closing:
             while not self._is_closing(0):
                 try:
-                    self._relay(self._connection.connection.dbapi_connection)
+                    self._relay(self._connection)
                 except Exception as error:
-                    logger.warning("Lost the connection that LISTENs: %s", error)
-                    self._end_connection()
+                    self.hears = False
+                    self._outage.begin(error)
+                    _end(self._connection)
                     self._reopen()
-        self._end_connection()
-
-    def _end_connection(self) -> None:
-        # It must not return to a pool: it still LISTENs.
-        if not self._connection.closed:
-            self._connection.invalidate()
-            self._connection.close()
+        _end(self._connection)
 
     def _reopen(self) -> None:
-        pause = 0.1
-        while not self._is_closing(pause):
+        for pause in BACKOFF.pauses():
+            if self._is_closing(pause):
+                return
             try:
                 self._connection = self._open_connection()
             except Exception as error:
                 logger.debug("Cannot LISTEN yet: %s", error)
-                pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                logger.info("LISTENs again")
+                self._outage.end()
+                self._outage.resume()
                 return
 
-    def _relay(self, connection: Any) -> None:
+    def _relay(self, connection: Connection) -> None:
+        driver_connection = connection.connection.dbapi_connection
         with DefaultSelector() as selector:
             selector.register(self._closing, EVENT_READ)
-            selector.register(connection, EVENT_READ)
-            while self._closing not in {key.fileobj for key, _ in selector.select()}:
-                for notification in connection.notifies(timeout=0):
-                    self._wake(notification.payload)
+            selector.register(_fileno(driver_connection), EVENT_READ)
+            while True:
+                ready = {key.fileobj for key, _ in selector.select(HEARTBEAT)}
+                if self._closing in ready:
+                    return
+                if ready:
+                    self._take(driver_connection)
+                else:
+                    self._beat(connection)
+
+    def _take(self, connection: Any) -> None:
+        # Not by `notifies()`, which psycopg has no form of that never waits.
+        connection.pgconn.consume_input()
+        while notification := connection.pgconn.notifies():
+            self._heard(notification.extra.decode(connection.info.encoding))
+
+    def _heard(self, payload: str) -> None:
+        if payload == self._expected:
+            self._expected = None
+        else:
+            self._wake(payload)
+
+    def _beat(self, connection: Connection) -> None:
+        # Again and again: the server shows what its sessions did last.
+        with _answering(connection.connection.dbapi_connection):
+            connection.execute(Listen(self._channel))
 
     def _is_closing(self, timeout: float) -> bool:
         with DefaultSelector() as selector:
             selector.register(self._closing, EVENT_READ)
             return bool(selector.select(timeout))
+
+
+def _fileno(connection: Any) -> int:
+    return int(connection.fileno())
+
+
+@contextmanager
+def _answering(connection: Any) -> Iterator[None]:
+    """Takes the connection for lost if there is no answer in time."""
+    timer = Timer(ANSWER_TIMEOUT, shut_down, [_fileno(connection)])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        # Not later, when the descriptor may be another connection's.
+        timer.join()
+
+
+def _end(connection: Connection) -> None:
+    # It must not return to a pool: it still LISTENs.
+    if not connection.closed:
+        connection.invalidate()
+        connection.close()

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import insert
 
 from eventsourcing_alchemy.dialects.base import BaseDialect, Options, advance_statement
+from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.tables import applications
 
 if TYPE_CHECKING:
@@ -32,6 +33,37 @@ if TYPE_CHECKING:
 _MIGRATION_LOCK = "eventsourcing_alchemy"
 _DEADLOCK = "eventsourcing_alchemy_deadlock"
 _ER_LOCK_DEADLOCK = 1213
+
+CONNECT_TIMEOUT = 10
+"""Seconds, where the URL does not say."""
+
+_FAULTS = {
+    _ER_LOCK_DEADLOCK: Fault.CONFLICT,  # Of Galera: certification, too.
+    1020: Fault.CONFLICT,  # ER_CHECKREAD: the row has changed
+    1205: Fault.CONFLICT,  # ER_LOCK_WAIT_TIMEOUT
+    1317: Fault.CONFLICT,  # ER_QUERY_INTERRUPTED
+    1969: Fault.CONFLICT,  # ER_STATEMENT_TIMEOUT of MariaDB
+    3024: Fault.CONFLICT,  # ER_QUERY_TIMEOUT of MySQL
+    1021: Fault.SHORTAGE,  # ER_DISK_FULL
+    1040: Fault.SHORTAGE,  # ER_CON_COUNT_ERROR
+    1041: Fault.SHORTAGE,  # ER_OUT_OF_RESOURCES
+    1114: Fault.SHORTAGE,  # ER_RECORD_FILE_FULL
+    1203: Fault.SHORTAGE,  # ER_TOO_MANY_USER_CONNECTIONS
+    1047: Fault.OUTAGE,  # ER_UNKNOWN_COM_ERROR: a Galera node without its cluster
+    1053: Fault.OUTAGE,  # ER_SERVER_SHUTDOWN
+    1080: Fault.OUTAGE,  # ER_FORCING_CLOSE
+    1152: Fault.OUTAGE,  # ER_ABORTING_CONNECTION
+    1158: Fault.OUTAGE,  # ER_NET_READ_ERROR
+    1159: Fault.OUTAGE,  # ER_NET_READ_INTERRUPTED
+    1160: Fault.OUTAGE,  # ER_NET_ERROR_ON_WRITE
+    1161: Fault.OUTAGE,  # ER_NET_WRITE_INTERRUPTED
+    1927: Fault.OUTAGE,  # ER_CONNECTION_KILLED
+    2002: Fault.OUTAGE,  # CR_CONNECTION_ERROR
+    2003: Fault.OUTAGE,  # CR_CONN_HOST_ERROR
+    2005: Fault.OUTAGE,  # CR_UNKNOWN_HOST
+    2006: Fault.OUTAGE,  # CR_SERVER_GONE_ERROR
+    2013: Fault.OUTAGE,  # CR_SERVER_LOST
+}
 
 
 class MySQLDialect(BaseDialect):
@@ -42,13 +74,34 @@ class MySQLDialect(BaseDialect):
 
     def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:  # noqa: ARG002
         """READ COMMITTED: polls see new rows, and no gaps are locked."""
-        return {"isolation_level": "READ COMMITTED"}
+        options: dict[str, Any] = {"isolation_level": "READ COMMITTED"}
+        if url.get_dialect().driver == "pymysql":
+            timeouts = ("connect_timeout", "read_timeout")
+            options["connect_args"] = {
+                name: CONNECT_TIMEOUT for name in timeouts if name not in url.query
+            }
+        return options
+
+    def fault(self, error: BaseException) -> Fault:
+        """By the number of the error."""
+        number, *_ = error.args or (None,)
+        return _FAULTS.get(number, Fault.LASTING)
+
+    def descriptor(self, connection: Any) -> int | None:
+        """Of PyMySQL's socket."""
+        socket = getattr(connection, "_sock", None)
+        return socket.fileno() if socket is not None else None
 
     def configure(self, engine: Engine, lock_timeout: float) -> None:
         """Sets `innodb_lock_wait_timeout`, in whole seconds, in each session."""
+        was_given = "read_timeout" in engine.url.query
 
         @event.listens_for(engine, "connect")
-        def set_lock_timeout(dbapi_connection: Any, _: Any) -> None:
+        def set_timeouts(dbapi_connection: Any, _: Any) -> None:
+            if not was_given and hasattr(dbapi_connection, "_read_timeout"):
+                # It was for the handshake, which PyMySQL's connect_timeout leaves
+                # out; statements may take longer.
+                dbapi_connection._read_timeout = None  # noqa: SLF001
             cursor = dbapi_connection.cursor()
             cursor.execute(
                 "SET SESSION innodb_lock_wait_timeout = %s", (ceil(lock_timeout),)

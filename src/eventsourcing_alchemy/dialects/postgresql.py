@@ -1,5 +1,6 @@
 """PostgreSQL: one statement an append, LISTEN/NOTIFY, advisory locks."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from eventsourcing.persistence import StoredEvent
 from sqlalchemy import (
+    URL,
     BigInteger,
     Connection,
     CursorResult,
@@ -31,6 +33,8 @@ from eventsourcing_alchemy.dialects.base import (
     advance_statement,
 )
 from eventsourcing_alchemy.dialects.listener import Listener
+from eventsourcing_alchemy.faults import Fault
+from eventsourcing_alchemy.outages import Outage
 from eventsourcing_alchemy.tables import applications
 
 if TYPE_CHECKING:
@@ -41,12 +45,62 @@ CHANNEL = "eventsourcing_alchemy"
 _TRANSACTION_STATUS_INERROR = 3
 """PQTRANS_INERROR of libpq."""
 
+CONNECT_TIMEOUT = 10
+"""Seconds, where the URL does not say."""
+
+_LIBPQ = {"psycopg", "psycopg2"}
+
+_FAULTS = {
+    "40001": Fault.CONFLICT,  # serialization_failure
+    "40P01": Fault.CONFLICT,  # deadlock_detected
+    "55P03": Fault.CONFLICT,  # lock_not_available
+    "57014": Fault.CONFLICT,  # query_canceled
+    "57P01": Fault.OUTAGE,  # admin_shutdown
+    "57P02": Fault.OUTAGE,  # crash_shutdown
+    "57P03": Fault.OUTAGE,  # cannot_connect_now
+    "57P05": Fault.OUTAGE,  # idle_session_timeout
+    "25P03": Fault.OUTAGE,  # idle_in_transaction_session_timeout
+    "25P04": Fault.OUTAGE,  # transaction_timeout
+}
+_FAULTS_OF_CLASSES = {"08": Fault.OUTAGE, "53": Fault.SHORTAGE}
+
+_CONNECTION_ERRORS = {"OperationalError", "InterfaceError", "ConnectionTimeout"}
+"""What drivers call errors that are about a connection, if they have no SQLSTATE."""
+
+_REFUSED = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry"
+    r'|pg_hba\.conf rejects|(role|database) ".*" does not exist'
+    r"|is not permitted to log in|permission denied for database"
+    r"|certificate verify failed|server does not support SSL"
+)
+"""What a server, or libpq, says to those whom it will not let in. There is no code for
+it, because libpq keeps that of a failed connection to itself."""
+
 
 class PostgreSQLDialect(BaseDialect):
     """Queues on advisory locks, which are cheaper to wait for than rows."""
 
     append_is_one_statement: ClassVar[bool] = True
     reading_options: ClassVar[Options] = {"isolation_level": "AUTOCOMMIT"}
+
+    def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:  # noqa: ARG002
+        """A timeout for connecting, which libpq waits for much longer."""
+        driver = url.get_dialect().driver
+        if driver not in _LIBPQ or "connect_timeout" in url.query:
+            return {}
+        return {"connect_args": {"connect_timeout": CONNECT_TIMEOUT}}
+
+    def fault(self, error: BaseException) -> Fault:
+        """By SQLSTATE, which lost and refused connections do not have."""
+        state = _sqlstate(error)
+        if state is None:
+            return _fault_of_connection(error)
+        return _FAULTS.get(state, _FAULTS_OF_CLASSES.get(state[:2], Fault.LASTING))
+
+    def descriptor(self, connection: Any) -> int | None:
+        """Of libpq's socket."""
+        fileno = getattr(connection, "fileno", None)
+        return fileno() if fileno is not None else None
 
     def configure(self, engine: Engine, lock_timeout: float) -> None:
         """Sets `lock_timeout` in each session."""
@@ -121,11 +175,35 @@ class PostgreSQLDialect(BaseDialect):
             )
         )
 
-    def listen(self, engine: Engine, wake: Callable[[str], None]) -> Listening | None:
+    def listen(
+        self,
+        engine: Engine,
+        writer: Engine,
+        wake: Callable[[str], None],
+        outage: Outage,
+    ) -> Listening | None:
         """LISTENs by psycopg; other drivers have no common way to wait."""
         if engine.dialect.driver != "psycopg":
             return None
-        return Listener(engine, CHANNEL, wake)
+        return Listener(engine, writer, CHANNEL, wake, outage)
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    for name in ("sqlstate", "pgcode"):  # Of psycopg, psycopg2.
+        state: str | None = getattr(error, name, None)
+        if state is not None:
+            return state
+    details = error.args[0] if error.args else None
+    return details.get("C") if isinstance(details, dict) else None  # Of pg8000.
+
+
+def _fault_of_connection(error: BaseException) -> Fault:
+    if type(error).__name__ not in _CONNECTION_ERRORS:
+        return Fault.LASTING
+    # Of several hosts, each has to refuse.
+    attempts = re.findall(r"^- .*$", str(error), re.MULTILINE) or [str(error)]
+    is_refused = all(_REFUSED.search(attempt) for attempt in attempts)
+    return Fault.LASTING if is_refused else Fault.OUTAGE
 
 
 def lock_key(name: str) -> int:

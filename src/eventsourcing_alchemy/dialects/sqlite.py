@@ -1,22 +1,32 @@
 """SQLite: BEGIN IMMEDIATE, WAL, one writer at a time."""
 
+import sqlite3
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from eventsourcing.persistence import OperationalError
 from sqlalchemy import URL, Connection, CursorResult, Engine, QueuePool, event
 from sqlalchemy.dialects.sqlite import insert
 
 from eventsourcing_alchemy.dialects.base import BaseDialect, Options
 from eventsourcing_alchemy.dialects.fork_guard import ForkGuard
+from eventsourcing_alchemy.errors import LockTimeoutError
+from eventsourcing_alchemy.faults import Fault
 
 if TYPE_CHECKING:
     from eventsourcing_alchemy.upserts import Upsert
 
 _BEGIN = "eventsourcing_alchemy_begin"
+
+_FAULTS = {
+    sqlite3.SQLITE_BUSY: Fault.CONFLICT,
+    sqlite3.SQLITE_LOCKED: Fault.CONFLICT,
+    sqlite3.SQLITE_FULL: Fault.SHORTAGE,
+    sqlite3.SQLITE_IOERR: Fault.SHORTAGE,
+    sqlite3.SQLITE_NOMEM: Fault.SHORTAGE,
+}
 
 
 class SQLiteDialect(BaseDialect):
@@ -71,6 +81,11 @@ class SQLiteDialect(BaseDialect):
         if not self.is_private(engine.url):
             self._fork_guard = ForkGuard(engine)
 
+    def fault(self, error: BaseException) -> Fault:
+        """By the primary result code, which is the low byte of the extended one."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return _FAULTS.get(code, Fault.LASTING)
+
     def before_fork(self, engine: Engine) -> None:
         """Closes the connections to a file; a child has a copy of what is in memory."""
         if self._fork_guard is not None:
@@ -100,7 +115,7 @@ class SQLiteDialect(BaseDialect):
         if not lock.acquire(timeout=self._lock_timeout):
             waited = f"{self._lock_timeout:g} s"
             msg = f"Waited {waited} for another thread's transaction to end"
-            raise OperationalError(msg)
+            raise LockTimeoutError(msg)
         try:
             yield engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         finally:

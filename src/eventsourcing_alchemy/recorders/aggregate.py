@@ -1,12 +1,12 @@
 """Events, or snapshots, by aggregate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import AggregateRecorder, DatabaseError, StoredEvent
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Select, Table, insert
 
 from eventsourcing_alchemy import statements, tables
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
@@ -59,8 +59,13 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
         """
         refuse_tracking(self, kwargs)
         events = checked_events(stored_events, self._id_type)
-        if not events:
-            return None
+        if events:
+            self.datastore.retrying(
+                lambda: self._insert(events), lambda: self._are_stored(events) or None
+            )
+        return None
+
+    def _insert(self, events: Sequence[StoredEvent]) -> bool:
         with self.transaction() as connection:
             application_id = self._application_id(connection)
             rows = [
@@ -75,7 +80,15 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
                 for event in events
             ]
             self._execute(connection, insert(self._table), rows)
-        return None
+        return True
+
+    def _are_stored(self, events: Sequence[StoredEvent]) -> bool:
+        """Whether exactly these events are stored."""
+        return all([event] == self._select_version(event) for event in events)
+
+    def _select_version(self, event: StoredEvent) -> Sequence[StoredEvent]:
+        version = event.originator_version
+        return self.select_events(event.originator_id, gt=version - 1, lte=version)
 
     def register(self) -> None:
         """Adds the application to the database, unless it is there.
@@ -87,12 +100,21 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
         Raises:
             OperationalError: if the database cannot be reached.
         """
+        if self.datastore.retrying(self._is_registered):
+            return
+        with suppress(DatabaseError):
+            self.datastore.retrying(self._register)
+
+    def _is_registered(self) -> bool:
         dialect, options = self.datastore.dialect, self.datastore.options
         with self.datastore.statement() as connection:
-            if dialect.application_id(connection, self.name, options) is not None:
-                return
-        with suppress(DatabaseError), self.transaction() as connection:
-            dialect.register(connection, self.name, options)
+            return dialect.application_id(connection, self.name, options) is not None
+
+    def _register(self) -> None:
+        with self.transaction() as connection:
+            self.datastore.dialect.register(
+                connection, self.name, self.datastore.options
+            )
 
     def _application_id(self, connection: Connection) -> int | None:
         dialect, options = self.datastore.dialect, self.datastore.options
@@ -131,8 +153,19 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
             **self._filters(),
             **{name: bound for name, bound in bounds.items() if bound is not None},
         }
-        given = frozenset(parameters)
-        statement = statements.aggregate_events(self._table, desc, given)
+        statement = statements.aggregate_events(
+            self._table, desc, frozenset(parameters)
+        )
+        return self.datastore.retrying(
+            lambda: self._select(originator_id, statement, parameters)
+        )
+
+    def _select(
+        self,
+        originator_id: UUID | str,
+        statement: Select[Any],
+        parameters: Mapping[str, Any],
+    ) -> list[StoredEvent]:
         with self.datastore.statement() as connection:
             rows = self._execute(connection, statement, parameters)
             return [

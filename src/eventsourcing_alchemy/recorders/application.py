@@ -58,12 +58,19 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         Raises:
             IntegrityError: if a version of an aggregate is stored already.
             DataError: if something does not fit.
-            OperationalError: if the application is locked for too long.
+            OperationalError: if the application is locked for too long, or the
+                database stays out of reach. Where the connection was lost in COMMIT,
+                the events may be stored.
         """
         refuse_tracking(self, kwargs)
         events = checked_events(stored_events, self._id_type)
         if not events:
             return []
+        return self.datastore.retrying(
+            lambda: self._append(events), lambda: self._positions(events)
+        )
+
+    def _append(self, events: Sequence[StoredEvent]) -> Sequence[int]:
         store = self.datastore
         with store.appending() as connection:
             last = store.dialect.append(
@@ -76,6 +83,13 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
             )
             store.hint(self.events_topic)
         return list(range(last - len(events) + 1, last + 1))
+
+    def _positions(self, events: Sequence[StoredEvent]) -> Sequence[int] | None:
+        """The positions of exactly these events, if they were stored together."""
+        positions = [self.reader.position(event) or 0 for event in events]
+        first = min(positions, default=0)
+        are_together = positions == list(range(first, first + len(events)))
+        return positions if are_together and self._are_stored(events) else None
 
     def select_notifications(
         self,
@@ -101,17 +115,14 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         checked_count("limit", limit)
         gt = max(0, (start or 0) - inclusive_of_start)
         stop = LAST_POSITION if stop is None else stop
-        scan = Scan(self.reader, gt, checked_topics(topics), stop=stop)
-        found: list[Notification] = []
-        while len(found) < limit and scan.position < stop:
-            found += scan.page(limit - len(found))
-            if len(found) < limit and scan.is_at_end():
-                break
-        return found
+        topics = checked_topics(topics)
+        return self.datastore.retrying(
+            lambda: Scan(self.reader, gt, topics, stop=stop).first(limit)
+        )
 
     def max_notification_id(self) -> int | None:
         """The position of the last event, None if there is none."""
-        return self.reader.last_position() or None
+        return self.datastore.retrying(self.reader.last_position) or None
 
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()

@@ -8,6 +8,7 @@ from eventsourcing.persistence import ProcessRecorder, StoredEvent, Tracking
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.recorders.application import SQLAlchemyApplicationRecorder
 from eventsourcing_alchemy.recorders.tracking import SQLAlchemyTrackingRecorder
+from eventsourcing_alchemy.validation import checked_events
 
 
 class SQLAlchemyProcessRecorder(
@@ -46,7 +47,15 @@ class SQLAlchemyProcessRecorder(
         """
         if tracking is None:
             return super().insert_events(stored_events, **kwargs)
+        events = checked_events(stored_events, self._id_type)
+        return self.datastore.retrying(
+            lambda: self._process(events, tracking), lambda: self._positions(events)
+        )
+
+    def _process(
+        self, events: Sequence[StoredEvent], tracking: Tracking
+    ) -> Sequence[int]:
         with self.transaction() as connection:
             # First, so that a duplicate fails before any work, and rivals queue here.
             self._track(connection, tracking)
-            return super().insert_events(stored_events, **kwargs)
+            return self._append(events) if events else []

@@ -1,0 +1,44 @@
+"""Outages of a database, told to the log once."""
+
+import logging
+from collections.abc import Callable
+from threading import RLock
+from time import monotonic
+
+logger = logging.getLogger("eventsourcing_alchemy")
+
+
+class Outage:
+    """Whether a database is out of reach, for all who use it in this process.
+
+    Args:
+        resume: called when the database is back: makes those look who wait for hints.
+    """
+
+    def __init__(self, resume: Callable[[], None]) -> None:
+        self.resume = resume
+        self._lock = RLock()
+        self._since: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the database was out of reach when it was used last."""
+        return self._since is not None
+
+    def begin(self, error: BaseException) -> None:
+        """Says that the database cannot be used; logs a warning if that is new."""
+        with self._lock:
+            if self._since is not None:
+                return
+            self._since = monotonic()
+        logger.warning("The database cannot be used, and is tried again: %s", error)
+
+    def end(self) -> None:
+        """Says that the database can be used; logs a line if that is new."""
+        with self._lock:
+            if self._since is None:
+                return
+            lasted = monotonic() - self._since
+            self._since = None
+        logger.info("The database can be used again, after %.1f s", lasted)
+        self.resume()
