@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging.config import fileConfig
 from typing import Any
 
@@ -11,7 +13,11 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from eventsourcing_alchemy.dialects.schemas import CreateMissingSchema, ensure_schema
+from eventsourcing_alchemy.dialects.schemas import (
+    CreateMissingSchema,
+    checked_schema,
+    ensure_schema,
+)
 from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.migrate import VERSION_TABLE, declared
 from eventsourcing_alchemy.settings import DEFAULT_URL
@@ -21,7 +27,10 @@ from eventsourcing_alchemy.tables import metadata
 def main() -> None:
     """Run Alembic's command: on a caller's connection, offline, or on a database."""
     attributes = context.config.attributes
-    schema = attributes.get("schema", os.environ.get("SQLALCHEMY_SCHEMA")) or None
+    # Without spaces around it, as applications read it.
+    given = os.environ.get("SQLALCHEMY_SCHEMA", "").strip()
+    # The revisions look there, too.
+    schema = attributes["schema"] = attributes.get("schema", given) or None
     if (connection := attributes.get("connection")) is not None:
         run_on(connection, schema)
         return
@@ -55,6 +64,7 @@ def database_url() -> URL:
 def run_on(connection: Connection, schema: str | None) -> None:
     """Run on a connection that is in a transaction, which is left open."""
     default = connection.dialect.default_schema_name
+    check(schema, connection.dialect.name)
     context.configure(
         connection=connection,
         target_metadata=declared(schema),
@@ -66,8 +76,25 @@ def run_on(connection: Connection, schema: str | None) -> None:
     reads_only = context.get_context().opts.get("dont_mutate", False)
     if schema is not None and not reads_only:
         # Before anything else, because Alembic's version table is in it.
-        ensure_schema(connection, schema)
+        with refusals_told():
+            ensure_schema(connection, schema)
     context.run_migrations()
+
+
+def check(schema: str | None, backend: str) -> None:
+    """Refuse a name that the database would change, before it does."""
+    if schema is not None:
+        with refusals_told():
+            checked_schema(schema, backend)
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """Say in one line what is wrong with the schema."""
+    try:
+        yield
+    except ValueError as error:
+        raise CommandError(f"SQLALCHEMY_SCHEMA: {error}") from None
 
 
 def only_ours_in(schema: str | None) -> dict[str, Any]:
@@ -83,8 +110,11 @@ def only_ours_in(schema: str | None) -> dict[str, Any]:
 
 def run_offline(url: URL, schema: str | None) -> None:
     """Print the SQL. Needs the name of the database only, neither driver nor server."""
+    check(schema, url.get_backend_name())
     context.configure(
         dialect_name=url.drivername,
+        # Others would double each % of a name, because drivers halve them.
+        dialect_opts={"paramstyle": "named"},
         literal_binds=True,
         version_table=VERSION_TABLE,
         version_table_schema=schema,

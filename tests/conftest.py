@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from eventsourcing.utils import clear_topic_cache
 from backends import BACKENDS, Backend
 from factories import OpenFactory, construct_factory
 from leaks import Leaks
+from roles import AS_APPLICATION
 
 if TYPE_CHECKING:
     from eventsourcing_alchemy import SQLAlchemyFactory
@@ -27,16 +28,28 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "needs(*capabilities): only for the backends that have all of them",
     )
+    config.addinivalue_line(
+        "markers",
+        "least_privilege(only=False): also, or only, as the role for applications",
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         marks = metafunc.definition.iter_markers("needs")
         needed = {capability for mark in marks for capability in mark.args}
-        able = [each for each in BACKENDS if needed <= each.capabilities]
+        kinds = _kinds(metafunc.definition.get_closest_marker("least_privilege"))
+        able = [each for each in kinds if needed <= each.capabilities]
         metafunc.parametrize(
             "backend", able, indirect=True, ids=[each.name for each in able]
         )
+
+
+def _kinds(least_privilege: pytest.Mark | None) -> Sequence[Backend]:
+    if least_privilege is None:
+        return BACKENDS
+    others = () if least_privilege.kwargs.get("only") else BACKENDS
+    return [*others, *AS_APPLICATION]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -52,7 +65,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def _finished() -> Iterator[None]:
     yield
-    for each in BACKENDS:
+    for each in (*BACKENDS, *AS_APPLICATION):
         each.finish()
 
 

@@ -208,7 +208,8 @@ def record(originator_id: sa.types.TypeEngine[Any]) -> list[sa.Column[Any]]:
 def target_schema() -> str | None:
     """Return the database schema of the tables, or None for the connection's."""
     attributes = context.config.attributes
-    return attributes.get("schema", os.environ.get("SQLALCHEMY_SCHEMA")) or None
+    given = os.environ.get("SQLALCHEMY_SCHEMA", "").strip()
+    return attributes.get("schema", given) or None
 
 
 def present_tables(schema: str | None) -> list[str]:

@@ -26,6 +26,10 @@ class Interruption:
             if self._call is not None:
                 self._call()
 
+    def is_set(self) -> bool:
+        """Whether `set()` has been called."""
+        return self._is_set
+
     @contextmanager
     def calling(self, call: Callable[[], None]) -> Iterator[None]:
         """Lets `set()` call a function, at once if it was set before.

@@ -73,7 +73,7 @@ def listen(datastore: SQLAlchemyDatastore) -> Ear | None:
     except PersistenceError as error:
         if settings.subscribe == "notify":
             raise
-        logger.warning("Cannot LISTEN, so polls instead: %s", error)
+        logger.warning("Cannot LISTEN, so polls instead: %s", str(error))
         return None
 
 

@@ -15,6 +15,8 @@ from alembic.util import CommandError
 from eventsourcing.persistence import ProgrammingError
 from sqlalchemy import Connection, MetaData, inspect
 
+from eventsourcing_alchemy.dialects.schemas import checked_schema
+from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.tables import metadata
 
 VERSION_TABLE = "es_alembic_version"
@@ -40,11 +42,21 @@ def missing_tables(connection: Connection, schema: str | None) -> list[str]:
     Args:
         connection: Where to look.
         schema: The database schema, by default the connection's.
+
+    Raises:
+        ConfigurationError: The database can have no schema of that name.
     """
     inspector = inspect(connection)
-    if schema is not None and not inspector.has_schema(schema):
+    if schema is not None and not inspector.has_schema(_checked(schema, connection)):
         return sorted(metadata.tables)
     return sorted(set(metadata.tables).difference(inspector.get_table_names(schema)))
+
+
+def _checked(schema: str, connection: Connection) -> str:
+    try:
+        return checked_schema(schema, connection.dialect.name)
+    except ValueError as error:
+        raise ConfigurationError(f"SQLALCHEMY_SCHEMA: {error}") from None
 
 
 def upgrade(connection: Connection, schema: str | None) -> None:

@@ -102,6 +102,21 @@ class NotificationReader:
         )
         return position
 
+    def age(self, position: int) -> float | None:
+        """Seconds since the event at a position was recorded, None if there is none.
+
+        By the clock of the database.
+        """
+        parameters = {"application": self._name, "position": position}
+        with self._datastore.statement(self._interruption) as connection:
+            statement = statements.recorded_at(self._table)
+            row = self._execute(connection, statement, parameters).one_or_none()
+        if row is None:
+            return None
+        recorded_at, now = (time.replace(tzinfo=None) for time in row)
+        age: float = (now - recorded_at).total_seconds()
+        return max(0.0, age)
+
     def state(self, position: int) -> bytes:
         """The state of the event at a position."""
         parameters = {"application": self._name, "position": position}

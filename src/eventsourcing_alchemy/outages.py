@@ -31,7 +31,8 @@ class Outage:
             if self._since is not None:
                 return
             self._since = monotonic()
-        logger.warning("The database cannot be used, and is tried again: %s", error)
+        reason = str(error)  # Its traceback would keep what was in use.
+        logger.warning("The database cannot be used, and is tried again: %s", reason)
 
     def end(self) -> None:
         """Says that the database can be used; logs a line if that is new."""

@@ -5,17 +5,27 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TypeVar
 
-from eventsourcing.persistence import IntegrityError, PersistenceError
+from eventsourcing.persistence import (
+    IntegrityError,
+    PersistenceError,
+    WaitInterruptedError,
+)
 
 from eventsourcing_alchemy.backoff import Backoff
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.faults import Fault, fault_of
+from eventsourcing_alchemy.outages import Outage
 
 T = TypeVar("T")
 
 logger = logging.getLogger("eventsourcing_alchemy")
 
 BACKOFF = Backoff(first=0.01, longest=1.0)
+
+ENDURING_BACKOFF = Backoff(first=0.05, longest=3.0)
+
+CONFLICTS_BEFORE_WARNING = 5
+"""Conflicts are ordinary, so long as another try succeeds."""
 
 
 def retry(
@@ -58,6 +68,76 @@ def retry(
             if monotonic() + pause > deadline:
                 raise
             is_ambiguous = is_ambiguous or fault is Fault.OUTAGE
-            logger.debug("Tries again: %s", error)
+            logger.debug("Tries again: %s", str(error))
         sleep(pause)
     raise AssertionError  # The pauses do not end.
+
+
+class Endurance:
+    """Calls again what fails for the moment, as long as it takes.
+
+    An outage is told to the log once.
+
+    Args:
+        dialect: of the database.
+        outage: of the database.
+        wait: waits for that many seconds, less if there is a reason to go on.
+        is_stopped: whether to give up.
+    """
+
+    def __init__(
+        self,
+        dialect: BaseDialect,
+        outage: Outage,
+        wait: Callable[[float], object],
+        is_stopped: Callable[[], bool],
+    ) -> None:
+        self._dialect = dialect
+        self._outage = outage
+        self._wait = wait
+        self._is_stopped = is_stopped
+
+    def call(
+        self,
+        attempt: Callable[[], T],
+        failed: Callable[[Exception], None] = lambda _: None,
+    ) -> T | None:
+        """Calls a function until it succeeds.
+
+        Args:
+            attempt: is a transaction of its own, or a query.
+            failed: is told each error that is borne.
+
+        Returns:
+            Its result; None if it is to stop before.
+
+        Raises:
+            Exception: whatever will not heal by itself.
+        """
+        failures = 0
+        for pause in ENDURING_BACKOFF.pauses():
+            if self._is_stopped():
+                break
+            try:
+                result = attempt()
+            except WaitInterruptedError:
+                break
+            except Exception as error:
+                if self._is_stopped() and isinstance(error, PersistenceError):
+                    break
+                failures += 1
+                self._bear(error, failures)
+                failed(error)
+                self._wait(pause)
+            else:
+                if failures:
+                    self._outage.end()
+                return result
+        return None
+
+    def _bear(self, error: Exception, failures: int) -> None:
+        fault = fault_of(error, self._dialect)
+        if fault is Fault.LASTING:
+            raise error
+        if fault is not Fault.CONFLICT or failures >= CONFLICTS_BEFORE_WARNING:
+            self._outage.begin(error)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from eventsourcing_alchemy.dialects.types import database_now
 from eventsourcing_alchemy.tables import applications, tracking
 
 LARGE_STATE = 32 * 1024
@@ -76,6 +77,15 @@ def window(
         statement = statement.where(columns.topic.in_(topics))
     return statement.order_by(columns.notification_id).limit(
         bindparam("limit", type_=BigInteger)
+    )
+
+
+@cache
+def recorded_at(table: Table) -> Select[Any]:
+    """When the event at `:position` was recorded, and what time it is."""
+    return select(table.c.recorded_at, database_now()).where(
+        table.c.application_id == _application_id(),
+        table.c.notification_id == bindparam("position", type_=BigInteger),
     )
 
 
@@ -143,6 +153,19 @@ def advance_tracking() -> Update:
             tracking.c.notification_id < position,
         )
         .values(notification_id=position)
+    )
+
+
+@cache
+def lock_tracking() -> Update:
+    """Locks the position of `:projection` in `:application` where it is."""
+    return (
+        update(tracking)
+        .where(
+            tracking.c.projection_name == bindparam("projection"),
+            tracking.c.application_name == bindparam("application"),
+        )
+        .values(notification_id=tracking.c.notification_id)
     )
 
 

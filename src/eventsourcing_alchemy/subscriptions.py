@@ -1,33 +1,28 @@
 """Following an application: pull, yield, wait for a hint."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import finalize
 
 from eventsourcing.persistence import (
     Notification,
-    PersistenceError,
     ProgrammingError,
     Subscription,
-    WaitInterruptedError,
 )
 
-from eventsourcing_alchemy.backoff import Backoff
 from eventsourcing_alchemy.engines import resumed_topic
-from eventsourcing_alchemy.faults import Fault, fault_of
 from eventsourcing_alchemy.hints import Waiter, hints
 from eventsourcing_alchemy.interruptions import Interruption
 from eventsourcing_alchemy.listening import listen
 from eventsourcing_alchemy.notifications import Scan
+from eventsourcing_alchemy.retrying import Endurance
 
 if TYPE_CHECKING:
     from eventsourcing_alchemy.recorders import SQLAlchemyApplicationRecorder
-
-T = TypeVar("T")
 
 PAGE = 500
 """Notifications in memory, at the most; large states are read one by one."""
@@ -40,8 +35,6 @@ LONGEST_POLL = 0.25
 
 LONGEST_POLL_WHEN_LISTENING = 5.0
 """Seconds between polls, as a safety net beside announcements."""
-
-BACKOFF = Backoff(first=0.05, longest=3.0)
 
 BEHIND_PATIENCE = 30.0
 """Seconds for which a database may be behind what was read before: another node of a
@@ -78,6 +71,12 @@ class SQLAlchemySubscription(Subscription["SQLAlchemyApplicationRecorder"]):
         self._waiter = Waiter()
         self._interruption = Interruption()
         self._reader = recorder.reader.interrupted_by(self._interruption)
+        self._enduring = Endurance(
+            self._datastore.dialect,
+            self._datastore.outage,
+            self._waiter.wait,
+            self._interruption.is_set,
+        )
         with ExitStack() as stack:
             # Before the first look, so that nothing is recorded unnoticed in between.
             self._ear = listen(self._datastore)
@@ -152,7 +151,7 @@ class SQLAlchemySubscription(Subscription["SQLAlchemyApplicationRecorder"]):
             self._pull()
         if self._has_been_stopped or not self._page:
             return None
-        notification = self._persistently(self._whole)
+        notification = self._enduring.call(self._whole)
         if notification is not None:
             self._page.popleft()
             self._last_notification_id = notification.id
@@ -175,13 +174,13 @@ class SQLAlchemySubscription(Subscription["SQLAlchemyApplicationRecorder"]):
         return min(SHORTEST_POLL, longest), longest
 
     def _pull(self) -> None:
-        page = self._persistently(lambda: self._scan.page(PAGE))
+        page = self._enduring.call(lambda: self._scan.page(PAGE))
         if page:
             self._page.extend(page)
             self._is_at_end = False
             self._pause = 0.0
         elif page is not None:
-            self._is_at_end = self._persistently(self._scan.is_at_end) is not False
+            self._is_at_end = self._enduring.call(self._scan.is_at_end) is not False
             self._refuse_lost_events()
 
     def _refuse_lost_events(self) -> None:
@@ -199,33 +198,6 @@ class SQLAlchemySubscription(Subscription["SQLAlchemyApplicationRecorder"]):
         if state is None:
             return replace(notification, state=self._reader.state(notification.id))
         return notification
-
-    def _persistently(self, read: Callable[[], T]) -> T | None:
-        """What is read, as soon as the database lets it; None once stopped."""
-        has_failed = False
-        for pause in BACKOFF.pauses():
-            if self._has_been_stopped:
-                break
-            try:
-                result = read()
-            except WaitInterruptedError:
-                break
-            except PersistenceError as error:
-                self._bear(error)
-                has_failed = True
-                self._waiter.wait(pause)
-            else:
-                if has_failed:
-                    self._datastore.outage.end()
-                return result
-        return None
-
-    def _bear(self, error: PersistenceError) -> None:
-        if self._has_been_stopped:
-            return
-        if fault_of(error, self._datastore.dialect) is Fault.LASTING:
-            raise error
-        self._datastore.outage.begin(error)
 
     def _check_position(self, gt: int) -> None:
         last = self._reader.last_position()

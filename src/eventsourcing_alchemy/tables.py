@@ -10,12 +10,16 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    Integer,
     MetaData,
     PrimaryKeyConstraint,
     Table,
+    Unicode,
+    UnicodeText,
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from eventsourcing_alchemy.dialects.types import (
@@ -38,6 +42,13 @@ _OPTIONS: dict[str, Any] = {
     "mariadb_engine": "InnoDB",
     "mariadb_charset": "utf8mb4",
 }
+
+Message = (
+    UnicodeText()
+    .with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+    .with_variant(Unicode(), "mssql")
+)
+"""Text of any length."""
 
 
 def _record_columns(originator_id: TypeEngine[Any]) -> list[Column[Any]]:
@@ -124,3 +135,36 @@ tracking = Table(
     **_OPTIONS,
 )
 """The position of each projection in each application that it follows."""
+
+dead_letters = Table(
+    "es_dead_letters",
+    metadata,
+    Column("projection_name", Name, nullable=False),
+    Column("application_name", Name, nullable=False),
+    Column("notification_id", Number, autoincrement=False, nullable=False),
+    Column("topic", Topic, nullable=False),
+    Column("error", Message, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("recorded_at", RecordedAt, server_default=database_now(), nullable=False),
+    PrimaryKeyConstraint(
+        "projection_name",
+        "application_name",
+        "notification_id",
+        name="pk_es_dead_letters",
+    ),
+    **_OPTIONS,
+)
+"""Events that a projection could not process, and has passed over."""
+
+leases = Table(
+    "es_leases",
+    metadata,
+    Column("projection_name", Name, nullable=False),
+    Column("application_name", Name, nullable=False),
+    Column("holder", Name, nullable=False),
+    Column("token", Number, nullable=False),
+    Column("expires_at", RecordedAt, nullable=False),
+    PrimaryKeyConstraint("projection_name", "application_name", name="pk_es_leases"),
+    **_OPTIONS,
+)
+"""Which of several copies of a projection is the one that works, and until when."""

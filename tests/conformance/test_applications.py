@@ -11,6 +11,8 @@ from eventsourcing.utils import get_topic
 from eventsourcing_alchemy import SQLAlchemyFactory
 from hostcases import shipped
 
+pytestmark = pytest.mark.least_privilege
+
 
 class Example(application.ExampleApplicationTestCase):
     __test__ = False

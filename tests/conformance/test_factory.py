@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from eventsourcing.persistence import (
     AggregateRecorder,
     ApplicationRecorder,
@@ -19,6 +20,8 @@ from eventsourcing_alchemy import (
     SQLAlchemyTrackingRecorder,
 )
 from hostcases import shipped
+
+pytestmark = pytest.mark.least_privilege
 
 
 class MyTrackingRecorder(SQLAlchemyTrackingRecorder):

@@ -2,53 +2,19 @@
 
 from __future__ import annotations
 
-from eventsourcing.persistence import Tracking
+import pytest
 from eventsourcing.tests import projection
-from sqlalchemy import Column, Integer, MetaData, String, Table, select
 
+from eventcounters import EventCounters
 from eventsourcing_alchemy import (
+    SQLAlchemyEventSourcedProjectionRunner,
     SQLAlchemyFactory,
-    SQLAlchemyMaterialisedView,
-    upsert,
+    SQLAlchemyProjectionRunner,
 )
 from factories import OpenFactory
 from hostcases import shipped
 
-
-class EventCounters(SQLAlchemyMaterialisedView, projection.EventCountersView):
-    metadata = MetaData()
-    counters = Table(
-        "event_counters",
-        metadata,
-        Column("name", String(20), primary_key=True),
-        Column("value", Integer, nullable=False),
-    )
-
-    def get_created_event_counter(self) -> int:
-        return self._value("created")
-
-    def get_subsequent_event_counter(self) -> int:
-        return self._value("subsequent")
-
-    def incr_created_event_counter(self, tracking: Tracking) -> None:
-        self._increment("created", tracking)
-
-    def incr_subsequent_event_counter(self, tracking: Tracking) -> None:
-        self._increment("subsequent", tracking)
-
-    def _increment(self, name: str, tracking: Tracking) -> None:
-        increment = upsert(
-            self.counters,
-            {"name": name, "value": 1},
-            set_={"value": self.counters.c.value + 1},
-        )
-        with self.processing(tracking) as connection:
-            connection.execute(increment)
-
-    def _value(self, name: str) -> int:
-        query = select(self.counters.c.value).where(self.counters.c.name == name)
-        with self.reading() as connection:
-            return connection.scalar(query) or 0
+pytestmark = pytest.mark.least_privilege
 
 
 class View(projection.EventCountersViewTestCase):
@@ -77,6 +43,19 @@ def test_view(case: type[View], method: str, open_factory: OpenFactory) -> None:
     test.debug()
 
 
+@pytest.fixture(params=["host's runners", "our runners"])
+def runners(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classes that the host's cases run projections with."""
+    if request.param == "our runners":
+        monkeypatch.setattr(projection, "ProjectionRunner", SQLAlchemyProjectionRunner)
+        monkeypatch.setattr(
+            projection,
+            "EventSourcedProjectionRunner",
+            SQLAlchemyEventSourcedProjectionRunner,
+        )
+
+
+@pytest.mark.usefixtures("runners")
 @shipped(ViewProjection, EventSourced)
 def test_projection(
     case: type[ViewProjection | EventSourced], method: str, env: dict[str, str]

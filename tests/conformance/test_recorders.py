@@ -19,6 +19,8 @@ from factories import OpenFactory
 from hostcases import shipped
 from leaks import PATIENCE
 
+pytestmark = pytest.mark.least_privilege
+
 
 class RecorderCase(persistence.RecorderTestCase):
     __test__ = False
@@ -90,6 +92,8 @@ def test_recorder(
     test.factory = open_factory(ORIGINATOR_ID_TYPE=originator_id_type)
     before = set(threading.enumerate())
     test.debug()
-    # Some cases do not wait for the threads that they have told to stop.
+    # Some cases do not wait for the threads that they have told to stop. (Daemons are
+    # ours, and end with the factory.)
     for thread in set(threading.enumerate()) - before:
-        thread.join(PATIENCE)
+        if not thread.daemon:
+            thread.join(PATIENCE)

@@ -21,6 +21,8 @@ from eventsourcing.system import (
     System,
 )
 
+pytestmark = pytest.mark.least_privilege
+
 
 class Order(Aggregate):
     class Placed(Aggregate.Created):

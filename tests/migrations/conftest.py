@@ -13,6 +13,38 @@ from backends import Backend
 from commandline import Alembic, AlembicInProcess, AlembicProcess
 from eventsourcing_alchemy.dialects.urls import normalise_url
 
+INI = """
+[alembic]
+script_location = %(here)s
+path_separator = newline
+version_locations =
+    %(here)s/versions
+    eventsourcing_alchemy.migrations:versions
+"""
+
+ENVIRONMENT = """
+import os
+from alembic import context
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, NullPool
+from eventsourcing_alchemy.dialects.urls import normalise_url
+from eventsourcing_alchemy.migrate import declared, include_name
+
+mine = MetaData()
+Table("mine", mine, Column("id", Integer, primary_key=True))
+
+with create_engine(
+    normalise_url(os.environ["SQLALCHEMY_URL"]), poolclass=NullPool
+).connect() as connection:
+    context.configure(connection=connection, {options})
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+OPTIONS = {
+    "excluded": "target_metadata=mine, include_name=include_name",
+    "included": "target_metadata=[mine, declared(None)]",
+}
+
 
 @pytest.fixture
 def engine(backend: Backend) -> Iterator[Engine]:
@@ -57,3 +89,16 @@ def alembic_process(tmp_path: Path) -> Alembic:
 def alembic(tmp_path: Path) -> Alembic:
     """The same within this process, which is faster."""
     return AlembicInProcess(tmp_path)
+
+
+@pytest.fixture(params=OPTIONS)
+def ini(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The configuration of a user's own environment, with our revisions in it."""
+    (tmp_path / "versions").mkdir()
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(INI)
+    environment = ENVIRONMENT.replace("{options}", OPTIONS[request.param])
+    (tmp_path / "env.py").write_text(environment)
+    template = Path(__file__).parents[2] / "migrations" / "script.py.mako"
+    (tmp_path / "script.py.mako").write_text(template.read_text())
+    return ini

@@ -24,10 +24,10 @@ class TestEveryDatabase:
         self, backend: Backend, engine: Engine, alembic_process: Alembic
     ) -> None:
         alembic = alembic_process
-        assert "es_0001" not in alembic(backend.url, "current")
+        assert "es_0002" not in alembic(backend.url, "current")
         alembic(backend.url, "upgrade", "head")
         assert set(inspect(engine).get_table_names()) == ALL_TABLES
-        assert "es_0001 (head)" in alembic(backend.url, "current")
+        assert "es_0002 (head)" in alembic(backend.url, "current")
         alembic(backend.url, "downgrade", "base")
         assert inspect(engine).get_table_names() == [VERSION_TABLE]
         alembic(backend.url, "upgrade", "head")
@@ -93,12 +93,12 @@ class TestSchema:
     def test_it_is_made_and_nothing_is_outside(
         self, backend: Backend, engine: Engine, alembic: Alembic, schema: str
     ) -> None:
-        assert "es_0001" not in alembic(backend.url, "current", schema=schema)
+        assert "es_0002" not in alembic(backend.url, "current", schema=schema)
         assert not inspect(engine).has_schema(schema)
         alembic(backend.url, "upgrade", "head", schema=schema)
         assert set(inspect(engine).get_table_names(schema)) == ALL_TABLES
         assert inspect(engine).get_table_names() == []
-        assert "es_0001 (head)" in alembic(backend.url, "current", schema=schema)
+        assert "es_0002 (head)" in alembic(backend.url, "current", schema=schema)
         alembic(backend.url, "downgrade", "base", schema=schema)
         assert inspect(engine).get_table_names(schema) == [VERSION_TABLE]
 

@@ -102,4 +102,4 @@ def test_every_constraint_has_a_name_of_ours() -> None:
         for constraint in table.constraints
     ]
     assert all(re.match(r"(pk|uq)_es_[a-z_]+$", str(name)) for name in names)
-    assert len(set(names)) == len(names) == 9
+    assert len(set(names)) == len(names) == 11

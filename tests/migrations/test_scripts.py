@@ -17,6 +17,7 @@ from eventsourcing_alchemy.migrate import current, missing_tables
 from eventsourcing_alchemy.tables import metadata
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "mssql", "oracle")
+MYSQL = ("BINARY(16)", "LONGBLOB", "error LONGTEXT", "utf8mb4", "InnoDB")
 DRIVERS = ("pymysql", "MySQLdb", "mariadb", "pyodbc", "oracledb", "cx_Oracle")
 UPGRADE = f"""
 import sys
@@ -47,6 +48,7 @@ def test_scripts_render_for_every_database(database: str) -> None:
     created = re.findall(r"CREATE TABLE (\w+)", sql)
     assert set(created) == {*metadata.tables, "es_alembic_version"}
     assert "INSERT INTO es_alembic_version (version_num) VALUES ('es_0001')" in sql
+    assert "UPDATE es_alembic_version SET version_num='es_0002'" in sql
     assert "RETURNING" not in sql
     assert "CREATE SCHEMA" not in sql
 
@@ -54,12 +56,31 @@ def test_scripts_render_for_every_database(database: str) -> None:
 @pytest.mark.parametrize(
     ("database", "expected"),
     [
-        ("sqlite", ["originator_id BLOB", "topic VARCHAR(1024)"]),
-        ("postgresql", ["originator_id UUID", 'VARCHAR(1024) COLLATE "C"', "BYTEA"]),
-        ("mysql", ["BINARY(16)", "COLLATE utf8mb4_0900_bin", "LONGBLOB", "InnoDB"]),
-        ("mariadb", ["BINARY(16)", "COLLATE utf8mb4_nopad_bin", "LONGBLOB", "InnoDB"]),
-        ("mssql", ["UNIQUEIDENTIFIER", "NVARCHAR(1024) COLLATE", "VARBINARY(max)"]),
-        ("oracle", ["AS IDENTITY", "VARCHAR2(1024 CHAR)", "TIMESTAMP WITH TIME ZONE"]),
+        ("sqlite", ["originator_id BLOB", "topic VARCHAR(1024)", "error TEXT"]),
+        (
+            "postgresql",
+            ["originator_id UUID", 'VARCHAR(1024) COLLATE "C"', "BYTEA", "error TEXT"],
+        ),
+        ("mysql", [*MYSQL, "COLLATE utf8mb4_0900_bin"]),
+        ("mariadb", [*MYSQL, "COLLATE utf8mb4_nopad_bin"]),
+        (
+            "mssql",
+            [
+                "UNIQUEIDENTIFIER",
+                "NVARCHAR(1024) COLLATE",
+                "VARBINARY(max)",
+                "error NVARCHAR(max)",
+            ],
+        ),
+        (
+            "oracle",
+            [
+                "AS IDENTITY",
+                "VARCHAR2(1024 CHAR)",
+                "TIMESTAMP WITH TIME ZONE",
+                "error CLOB",
+            ],
+        ),
     ],
 )
 def test_scripts_have_the_types_of_the_database(
@@ -95,7 +116,7 @@ def test_the_database_accepts_its_script(engine: Engine) -> None:
             if statement.strip() not in ("", "BEGIN", "COMMIT"):
                 connection.execute(text(re.sub(r"(:)", r"\\\1", statement)))
         assert missing_tables(connection, None) == []
-        assert current(connection, None) == "es_0001"
+        assert current(connection, None) == "es_0002"
 
 
 def test_a_script_drops_tables_only_if_that_is_allowed(

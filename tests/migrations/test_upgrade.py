@@ -25,7 +25,7 @@ def test_an_empty_database_is_brought_up_to_date(connection: Connection) -> None
     assert current(connection, None) is None
     upgrade(connection, None)
     assert missing_tables(connection, None) == []
-    assert current(connection, None) == "es_0001"
+    assert current(connection, None) == "es_0002"
 
 
 @pytest.mark.needs("transactional_ddl")
@@ -43,7 +43,7 @@ def test_what_is_committed_is_the_whole(connection: Connection) -> None:
     assert connection.in_transaction()
     connection.commit()
     assert missing_tables(connection, None) == []
-    assert current(connection, None) == "es_0001"
+    assert current(connection, None) == "es_0002"
 
 
 def test_nothing_is_said() -> None:
@@ -70,7 +70,7 @@ def test_tables_of_others_are_completed_never_made_again(
     tracking.drop(connection)
     upgrade(connection, None)
     assert missing_tables(connection, None) == []
-    assert current(connection, None) == "es_0001"
+    assert current(connection, None) == "es_0002"
 
 
 def test_a_table_that_was_lost_is_not_replaced_by_an_empty_one(
@@ -78,7 +78,7 @@ def test_a_table_that_was_lost_is_not_replaced_by_an_empty_one(
 ) -> None:
     upgrade(connection, None)
     tracking.drop(connection)
-    with pytest.raises(ProgrammingError, match=r"es_0001 and yet lacks .* es_tracking"):
+    with pytest.raises(ProgrammingError, match=r"es_0002 and yet lacks .* es_tracking"):
         upgrade(connection, None)
 
 
@@ -88,7 +88,7 @@ def test_a_schema_is_made(schema: str, connection: Connection) -> None:
     assert current(connection, schema) is None
     upgrade(connection, schema)
     assert missing_tables(connection, schema) == []
-    assert current(connection, schema) == "es_0001"
+    assert current(connection, schema) == "es_0002"
     assert inspect(connection).get_table_names() == []
 
 
@@ -122,7 +122,7 @@ def test_threads_upgrade_one_after_the_other() -> None:
         return revision
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(upgraded, range(32))) == {"es_0001"}
+        assert set(pool.map(upgraded, range(32))) == {"es_0002"}
 
 
 @pytest.mark.parametrize("name", [VERSION_TABLE, *metadata.tables])

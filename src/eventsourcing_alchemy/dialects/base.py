@@ -285,6 +285,15 @@ class BaseDialect:
         return None
 
 
+def schema_of(options: Options) -> str | None:
+    """The database schema that execution options name.
+
+    Not the options themselves, to which SQLAlchemy adds what it needs.
+    """
+    schema: str | None = options.get("schema_translate_map", {}).get(None)
+    return schema
+
+
 @cache
 def advance_statement() -> Update:
     """Moves the counter of `:application` on by `:count`."""

@@ -61,7 +61,7 @@ class Listener:
         outage: is told when the connection is lost, and when it is back.
 
     Attributes:
-        hears: whether notifications arrive.
+        hears: whether notifications arrive, as far as is known.
 
     Raises:
         SQLAlchemyError: if the server cannot be reached, or refuses to LISTEN (a
@@ -97,12 +97,12 @@ class Listener:
     def close(self) -> None:
         """Ends the thread and closes the connection.
 
-        Does not wait for a server that does not answer an attempt to reconnect.
+        Does not wait for a server that does not answer: the thread ends later, then.
         """
         if self._abandoned:
             return
         self._close.close()
-        if current_thread() is not self._thread:
+        if self.hears and current_thread() is not self._thread:
             self._thread.join(PATIENCE)
 
     def _open_connection(self) -> Connection:
@@ -160,7 +160,7 @@ class Listener:
             try:
                 self._connection = self._open_connection()
             except Exception as error:
-                logger.debug("Cannot LISTEN yet: %s", error)
+                logger.debug("Cannot LISTEN yet: %s", str(error))
             else:
                 self._outage.end()
                 self._outage.resume()
@@ -178,7 +178,9 @@ class Listener:
                 if ready:
                     self._take(driver_connection)
                 else:
+                    self.hears = False
                     self._beat(connection)
+                    self.hears = True
 
     def _take(self, connection: Any) -> None:
         # Not by `notifies()`, which psycopg has no form of that never waits.

@@ -23,7 +23,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import insert
 
-from eventsourcing_alchemy.dialects.base import BaseDialect, Options, advance_statement
+from eventsourcing_alchemy.dialects.base import (
+    BaseDialect,
+    Options,
+    advance_statement,
+    schema_of,
+)
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.tables import applications
 
@@ -57,6 +62,7 @@ _FAULTS = {
     1159: Fault.OUTAGE,  # ER_NET_READ_INTERRUPTED
     1160: Fault.OUTAGE,  # ER_NET_ERROR_ON_WRITE
     1161: Fault.OUTAGE,  # ER_NET_WRITE_INTERRUPTED
+    1180: Fault.OUTAGE,  # ER_ERROR_DURING_COMMIT: Galera lost its cluster in COMMIT
     1927: Fault.OUTAGE,  # ER_CONNECTION_KILLED
     2002: Fault.OUTAGE,  # CR_CONNECTION_ERROR
     2003: Fault.OUTAGE,  # CR_CONN_HOST_ERROR
@@ -70,7 +76,7 @@ class MySQLDialect(BaseDialect):
     """Reads the position that an UPDATE reached from its own answer."""
 
     def __init__(self) -> None:
-        self._application_ids: dict[tuple[str, str], int] = {}
+        self._application_ids: dict[tuple[str, str | None], int] = {}
 
     def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:  # noqa: ARG002
         """READ COMMITTED: polls see new rows, and no gaps are locked."""
@@ -144,7 +150,7 @@ class MySQLDialect(BaseDialect):
         self, connection: Connection, name: str, count: int, options: Options
     ) -> tuple[int, int]:
         """Saves a SELECT: the server answers an UPDATE with LAST_INSERT_ID."""
-        key = name, str(options)
+        key = name, schema_of(options)
         known = self._application_ids.get(key)
         if known is not None:
             # The ID is only a guess (a rollback may have taken the row away), and

@@ -31,6 +31,7 @@ from eventsourcing_alchemy.dialects.base import (
     Listening,
     Options,
     advance_statement,
+    schema_of,
 )
 from eventsourcing_alchemy.dialects.listener import Listener
 from eventsourcing_alchemy.faults import Fault
@@ -142,7 +143,7 @@ class PostgreSQLDialect(BaseDialect):
         """Locks, takes positions, inserts and notifies in one statement."""
         parameters = {
             "application": name,
-            "queue": lock_key(f"{options.get('schema_translate_map', '')}.{name}"),
+            "queue": lock_key(f"{schema_of(options)}.{name}"),
             "count": len(events),
             "originator_ids": [event.originator_id for event in events],
             "originator_versions": [event.originator_version for event in events],

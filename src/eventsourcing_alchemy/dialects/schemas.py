@@ -1,12 +1,62 @@
-"""Database schemas, created where they are missing."""
+"""Database schemas: the names that they can have, and how they are created."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateSchema
+
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def checked_schema(schema: str, backend: str) -> str:
+    """Return the name, if the database takes it as it is, and so do scripts.
+
+    Args:
+        schema: Name of a schema.
+        backend: SQLAlchemy's name of the database, as in a URL.
+
+    Raises:
+        ValueError: The name would be cut, changed or refused.
+    """
+    problem = _problem(schema, backend)
+    if problem is not None:
+        raise ValueError(f"{schema!r} {problem}: choose another name")
+    return schema
+
+
+def _problem(schema: str, backend: str) -> str | None:
+    if _UNPRINTABLE.search(schema):
+        return "contains a control character, or half of a surrogate pair"
+    problem_there = _PROBLEMS.get(backend)
+    return None if problem_there is None else problem_there(schema)
+
+
+def _postgresql_problem(schema: str) -> str | None:
+    size = len(schema.encode())
+    if size > 63:
+        return f"has {size} bytes in UTF-8, and PostgreSQL cuts names after 63"
+    # SQLAlchemy misreads the names of the sequences in such a schema.
+    return "contains ', with which 'alembic check' fails" if "'" in schema else None
+
+
+def _mysql_problem(schema: str) -> str | None:
+    if len(schema) > 64:
+        return f"has {len(schema)} characters, of which MySQL and MariaDB allow 64"
+    if schema and max(schema) > "\uffff":
+        return f"contains {max(schema)!r}, which MySQL and MariaDB allow in no name"
+    return None
+
+
+_PROBLEMS: Mapping[str, Callable[[str], str | None]] = {
+    "postgresql": _postgresql_problem,
+    "mysql": _mysql_problem,
+    "mariadb": _mysql_problem,
+}
 
 
 class CreateMissingSchema(CreateSchema):
@@ -43,6 +93,15 @@ def ensure_schema(connection: Connection, schema: str) -> None:
     Args:
         connection: Where to; its transaction is left open.
         schema: Name of the schema (of the database, on MySQL and MariaDB).
+
+    Raises:
+        ValueError: It is missing, and is nothing that SQL can create there.
     """
+    if inspect(connection).has_schema(schema):
+        return
+    connection.execute(CreateMissingSchema(schema))
     if not inspect(connection).has_schema(schema):
-        connection.execute(CreateMissingSchema(schema))
+        raise ValueError(
+            f"unknown database {schema}, which cannot be created by SQL here: attach "
+            "or create it, or leave the variable unset"
+        )

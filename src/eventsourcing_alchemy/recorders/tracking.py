@@ -1,5 +1,8 @@
 """The position of a projection in each application that it follows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Event
 from time import monotonic, sleep
 
@@ -22,6 +25,26 @@ SHORTEST_PAUSE = 0.001
 
 LONGEST_PAUSE = 0.05
 """Seconds between two looks at the position in `wait()`, after a while."""
+
+_redone: ContextVar[tuple[Connection, str, Tracking] | None]
+_redone = ContextVar("redone", default=None)
+
+
+@contextmanager
+def redoing(connection: Connection, name: str, tracking: Tracking) -> Iterator[None]:
+    """Lets an event be processed that was passed over: it is tracked already.
+
+    Args:
+        connection: in the transaction of which the event is processed. In any other,
+            the event is refused as ever.
+        name: of the projection.
+        tracking: the application's name, and the position of the event.
+    """
+    token = _redone.set((connection, name, tracking))
+    try:
+        yield
+    finally:
+        _redone.reset(token)
 
 
 class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
@@ -48,26 +71,38 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         Raises:
             IntegrityError: if this position, or a higher one, is recorded already.
         """
+        name, position = tracking.application_name, tracking.notification_id
+        self.datastore.retrying(
+            lambda: self._track_alone(tracking),
+            lambda: self.has_tracking_id(name, position) or None,
+        )
+
+    def _track_alone(self, tracking: Tracking) -> bool:
         with self.transaction() as connection:
             self._track(connection, tracking)
+        return True
 
     def _track(self, connection: Connection, tracking: Tracking) -> None:
-        parameters = {
-            "projection": self.name,
-            "application": tracking.application_name,
-            "position": tracking.notification_id,
-        }
+        key = self._key(tracking.application_name)
+        if _redone.get() == (connection, self.name, tracking):
+            # Moves nothing, but takes turns with those who process other events.
+            self._execute(connection, statements.lock_tracking(), key)
+            return
+        parameters = {**key, "position": tracking.notification_id}
         advance = statements.advance_tracking()
-        if not self._execute(connection, advance, parameters).rowcount:
-            self._insert_tracking(connection, tracking)
+        with self.datastore.answering(connection, takes_locks=True):
+            if not self._execute(connection, advance, parameters).rowcount:
+                self._insert_tracking(connection, tracking)
         self.datastore.hint(self._topic)
+
+    def _key(self, application_name: str) -> dict[str, str]:
+        name = checked_name("The application's name", application_name)
+        return {"projection": self.name, "application": name}
 
     def _insert_tracking(self, connection: Connection, tracking: Tracking) -> None:
         row = {
             "projection_name": self.name,
-            "application_name": checked_name(
-                "The application's name", tracking.application_name
-            ),
+            "application_name": tracking.application_name,
             "notification_id": tracking.notification_id,
         }
         try:
@@ -85,7 +120,10 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         Args:
             application_name: of the application.
         """
-        parameters = {"projection": self.name, "application": application_name}
+        return self.datastore.retrying(lambda: self._position(application_name))
+
+    def _position(self, application_name: str) -> int | None:
+        parameters = self._key(application_name)
         with self.datastore.statement() as connection:
             result = self._execute(
                 connection, statements.tracked_position(), parameters

@@ -1,0 +1,171 @@
+"""The rows of leases, changed by compare-and-set."""
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+from eventsourcing.persistence import IntegrityError, ProgrammingError
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+
+from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.dialects.types import database_now
+from eventsourcing_alchemy.tables import leases
+from eventsourcing_alchemy.validation import checked_name
+
+
+class Holding(NamedTuple):
+    """Who has a lease, and until when.
+
+    Attributes:
+        holder: name of the copy.
+        token: grows by one with each change of the holder.
+        expires_at: when others may take it, by the database's clock.
+    """
+
+    holder: str
+    token: int
+    expires_at: datetime
+
+
+class LeaseRow:
+    """The row of a lease. Times are the database's, so that nothing else is compared.
+
+    Args:
+        datastore: the database.
+        projection_name: of the projection.
+        application_name: of the application that it follows.
+
+    Raises:
+        DataError: if a name is too long, or contains what no database stores.
+    """
+
+    def __init__(
+        self,
+        datastore: SQLAlchemyDatastore,
+        projection_name: str,
+        application_name: str,
+    ) -> None:
+        self._datastore = datastore
+        self._key = {
+            "projection": checked_name("The projection's name", projection_name),
+            "application": checked_name("The application's name", application_name),
+        }
+
+    def __str__(self) -> str:
+        name = "the lease of projection {projection!r} on application {application!r}"
+        return name.format(**self._key)
+
+    def look(self) -> tuple[datetime, Holding | None]:
+        """The database's clock, and what the row says at that moment."""
+        self._refuse_transaction()
+        store = self._datastore
+        with store.statement() as connection:
+            row = connection.execute(
+                _clock_and_row(), self._key, execution_options=store.options
+            ).one()
+        now = _in_utc(row.now)
+        if row.holder is None:
+            return now, None
+        return now, Holding(row.holder, row.token, _in_utc(row.expires_at))
+
+    def replace(self, seen: Holding | None, new: Holding) -> bool:
+        """Writes the row, if it still is as it was seen.
+
+        Returns:
+            Whether it was.
+        """
+        if seen is not None:
+            unchanged = {f"seen_{k}": v for k, v in seen._asdict().items()}
+            return self._write(_swap(), {**unchanged, **new._asdict()})
+        try:
+            return self._write(_insert(), new._asdict())
+        except IntegrityError:  # Somebody else was the first.
+            return False
+
+    def expire(self, holder: str, token: int) -> None:
+        """Lets the lease expire now, unless it has another holder."""
+        self._write(_expire(), {"seen_holder": holder, "seen_token": token})
+
+    def _write(self, statement: Insert | Update, values: dict[str, Any]) -> bool:
+        self._refuse_transaction()
+        store = self._datastore
+        with (
+            store.transaction() as connection,
+            store.answering(connection, takes_locks=True),
+        ):
+            result = connection.execute(
+                statement, {**self._key, **values}, execution_options=store.options
+            )
+            return bool(result.rowcount)
+
+    def _refuse_transaction(self) -> None:
+        if self._datastore.is_in_transaction():
+            msg = f"Inside of a transaction, nobody can have {self}: leave it before"
+            raise ProgrammingError(msg)
+
+
+def _in_utc(time: datetime) -> datetime:
+    # In a zone with daylight saving, Python adds and compares what the clocks show.
+    return time if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _is_ours() -> ColumnElement[bool]:
+    return and_(
+        leases.c.projection_name == bindparam("projection"),
+        leases.c.application_name == bindparam("application"),
+    )
+
+
+@cache
+def _clock_and_row() -> Select[Any]:
+    """The clock, and the lease if there is one: always one row."""
+    one = select(literal_column("1").label("one")).subquery()
+    columns = leases.c.holder, leases.c.token, leases.c.expires_at
+    return select(database_now().label("now"), *columns).select_from(
+        one.outerjoin(leases, _is_ours())
+    )
+
+
+@cache
+def _insert() -> Insert:
+    """Adds a lease that nobody ever had."""
+    return insert(leases).values(
+        projection_name=bindparam("projection"),
+        application_name=bindparam("application"),
+    )
+
+
+@cache
+def _swap() -> Update:
+    """Changes a lease that is as it was seen."""
+    return update(leases).where(
+        _is_ours(),
+        leases.c.holder == bindparam("seen_holder"),
+        leases.c.token == bindparam("seen_token"),
+        leases.c.expires_at == bindparam("seen_expires_at"),
+    )
+
+
+@cache
+def _expire() -> Update:
+    """Ends a lease, unless it is somebody else's by now."""
+    return (
+        update(leases)
+        .where(
+            _is_ours(),
+            leases.c.holder == bindparam("seen_holder"),
+            leases.c.token == bindparam("seen_token"),
+        )
+        .values(expires_at=database_now())
+    )

@@ -1,0 +1,61 @@
+"""Where a runner gets events from."""
+
+from typing import Any, Protocol
+
+from eventsourcing.persistence import Notification, Subscription
+
+from eventsourcing_alchemy.subscriptions import SQLAlchemySubscription
+
+
+class Source(Protocol):
+    """Notifications, from any position on, as `SQLAlchemySubscription` gives them."""
+
+    @property
+    def position(self) -> int:
+        """Everything up to here was returned, filtered out, or never was."""
+
+    def restart(self, gt: int) -> None:
+        """Continues after a position."""
+
+    def look(self, longest_wait: float | None = None) -> Notification | None:
+        """The next notification, None if there is none by now."""
+
+
+class ForeignSource:
+    """A subscription of another persistence module, which can only go forward.
+
+    Args:
+        subscription: of the host's kind.
+    """
+
+    def __init__(self, subscription: Subscription[Any]) -> None:
+        self._subscription = subscription
+        self._last: Notification | None = None
+        self._is_due = False
+        self._gt = 0
+
+    @property
+    def position(self) -> int:
+        """That of the last event: what was filtered out is not known."""
+        return self._last.id if self._last is not None else self._gt
+
+    def restart(self, gt: int) -> None:
+        """Continues after a position, at the earliest with the last event again."""
+        self._gt = gt
+        self._is_due = self._last is not None
+
+    def look(self, longest_wait: float | None = None) -> Notification | None:  # noqa: ARG002
+        """The next notification, however long it takes; None at the end."""
+        while True:
+            if not self._is_due:
+                self._last = next(self._subscription, None)
+            self._is_due = False
+            if self._last is None or self._last.id > self._gt:
+                return self._last
+
+
+def source_of(subscription: Subscription[Any]) -> Source:
+    """Events from a subscription, whoever made it."""
+    if isinstance(subscription, SQLAlchemySubscription):
+        return subscription
+    return ForeignSource(subscription)

@@ -1,0 +1,237 @@
+"""The work of a runner: one event after the other, whatever happens."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event
+from time import monotonic
+from typing import Any, TypeVar
+
+from eventsourcing.persistence import (
+    IntegrityError,
+    Mapper,
+    Notification,
+    Tracking,
+)
+from eventsourcing.projection import EventSourcedProjection, Projection
+
+from eventsourcing_alchemy.dead_letters import DeadLetters
+from eventsourcing_alchemy.health import Progress, State
+from eventsourcing_alchemy.leases import Lease
+from eventsourcing_alchemy.policies import PoisonPolicy
+from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
+from eventsourcing_alchemy.retrying import Endurance
+from eventsourcing_alchemy.sources import Source
+
+T = TypeVar("T")
+
+logger = logging.getLogger("eventsourcing_alchemy")
+
+SAVE_INTERVAL = 0.1
+"""Seconds between two records of a position that only events without interest moved."""
+
+
+class Worker:
+    """Lets a projection process events, each once, in their order.
+
+    Errors of the database that heal are waited for; other errors are dealt with as the
+    policy says. While another copy has the lease, nothing is done.
+
+    Args:
+        projection: processes the events.
+        recorder: records its positions.
+        application_name: of the application whose events they are.
+        mapper: makes domain events of what is stored.
+        policy: for events that cannot be processed.
+        lease: says whose turn it is, None to be one of several that compete.
+        progress: is told what happens.
+        stopping: ends the work when it is set.
+    """
+
+    def __init__(
+        self,
+        projection: Projection[Any] | EventSourcedProjection[Any],
+        recorder: SQLAlchemyTrackingRecorder,
+        application_name: str,
+        mapper: Mapper[Any],
+        policy: PoisonPolicy,
+        lease: Lease | None,
+        progress: Progress,
+        stopping: Event,
+    ) -> None:
+        self._projection = projection
+        self._recorder = recorder
+        self._name = application_name
+        self._mapper = mapper
+        self._policy = policy
+        self._lease = lease
+        self._progress = progress
+        self._stopping = stopping
+        self._last_returned = 0
+        self._considered = 0
+        self._saved_at = 0.0
+        store = recorder.datastore
+        self._enduring = Endurance(
+            store.dialect, store.outage, stopping.wait, stopping.is_set
+        )
+        self._enduring_in_turn = Endurance(
+            store.dialect, store.outage, stopping.wait, self._is_to_stop
+        )
+
+    def events(self, source: Source) -> Iterator[tuple[Notification, Tracking]]:
+        """The events to process, whenever it is this copy's turn.
+
+        Each turn begins after the position that the projection has reached.
+
+        Args:
+            source: of the events.
+
+        Raises:
+            PersistenceError: if the database cannot be read, and never will be.
+        """
+        while not self._stopping.is_set():
+            with self._progress.ended_by_errors(), self._turn():
+                position = self._endure(self._reached)
+                if position is None:
+                    continue
+                source.restart(position)
+                self._last_returned = self._considered = position
+                self._progress.state = State.FOLLOWING
+                yield from self._until_turn_ends(source)
+
+    def process_event(self, notification: Notification, tracking: Tracking) -> None:
+        """Processes an event, or does about it what the policy says.
+
+        Without effect if it is not this copy's turn any more, or if the event has
+        been processed before.
+
+        Args:
+            notification: the event as it is stored.
+            tracking: the application's name, and the position of the event.
+
+        Raises:
+            Exception: what is wrong with the event, if the policy is to stop.
+        """
+        with self._progress.ended_by_errors():
+            self._attempt(notification, tracking)
+        if not self._is_to_stop():
+            self._progress.reached(tracking.notification_id)
+            self._progress.state = State.FOLLOWING
+
+    def _attempt(self, notification: Notification, tracking: Tracking) -> None:
+        for attempt, pause in enumerate(self._policy.backoff.pauses(), 1):
+            try:
+                self._endure(lambda: self._process(notification, tracking))
+            except Exception as error:
+                if self._was_processed(error, tracking):
+                    return
+                self._progress.failed(error)
+                if attempt >= self._policy.attempts:
+                    self._give_up(notification, tracking, error, attempt)
+                    return
+                self._log(notification, tracking, error, attempt)
+                self._stopping.wait(pause)
+            else:
+                return
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        lease = self._lease
+        if lease is None:
+            yield
+            return
+        self._progress.state = State.STANDBY
+        if not self._enduring.call(lambda: lease.wait(self._stopping)):
+            yield
+            return
+        logger.info("Holds %s", str(lease))
+        with lease.holding(self._stopping):
+            yield
+
+    def _is_to_stop(self) -> bool:
+        is_lost = self._lease is not None and not self._lease.is_held
+        return is_lost or self._stopping.is_set()
+
+    def _until_turn_ends(
+        self, source: Source
+    ) -> Iterator[tuple[Notification, Tracking]]:
+        while not self._is_to_stop():
+            has_passed = source.position > self._considered
+            notification = source.look(SAVE_INTERVAL if has_passed else None)
+            if notification is None:
+                self._endure(lambda: self._save_position(source.position))
+            elif not self._is_to_stop():
+                self._last_returned = self._considered = notification.id
+                yield notification, Tracking(self._name, notification.id)
+
+    def _save_position(self, position: int) -> None:
+        """Moves the position over events that topics filter out.
+
+        Not over those that were returned and not tracked: there may be reasons.
+        """
+        is_early = monotonic() - self._saved_at < SAVE_INTERVAL
+        if position <= self._considered or is_early:
+            return
+        reached = self._reached()
+        if self._last_returned <= reached < position:
+            # If another copy was faster, the position is where it should be.
+            with suppress(IntegrityError):
+                self._recorder.insert_tracking(Tracking(self._name, position))
+            self._progress.reached(position)
+        self._considered = position
+        self._saved_at = monotonic()
+
+    def _reached(self) -> int:
+        return self._recorder.max_tracking_id(self._name) or 0
+
+    def _process(self, notification: Notification, tracking: Tracking) -> None:
+        domain_event = self._mapper.to_domain_event(notification)
+        self._projection.process_event(domain_event, tracking)
+
+    def _was_processed(self, error: Exception, tracking: Tracking) -> bool:
+        """Whether another copy, or a COMMIT whose answer was lost, did it."""
+        if not isinstance(error, IntegrityError):
+            return False
+        reached = self._endure(self._reached)
+        return reached is None or reached >= tracking.notification_id
+
+    def _give_up(
+        self,
+        notification: Notification,
+        tracking: Tracking,
+        error: Exception,
+        attempts: int,
+    ) -> None:
+        if not self._policy.dead_letter:
+            raise error
+        self._log(notification, tracking, error, attempts)
+        letters = DeadLetters(self._recorder)
+        try:
+            self._endure(
+                lambda: letters.record(tracking, notification.topic, error, attempts)
+            )
+        except IntegrityError as refused:
+            if not self._was_processed(refused, tracking):
+                raise
+
+    def _log(
+        self,
+        notification: Notification,
+        tracking: Tracking,
+        error: Exception,
+        attempts: int,
+    ) -> None:
+        logger.warning(
+            "Projection %r failed at position %d of %r (%s), attempt %d of %d: %r",
+            self._recorder.name,
+            tracking.notification_id,
+            self._name,
+            notification.topic,
+            attempts,
+            self._policy.attempts,
+            # Not the error itself, whose traceback would keep the view.
+            repr(error),
+        )
+
+    def _endure(self, call: Callable[[], T]) -> T | None:
+        return self._enduring_in_turn.call(call, self._progress.failed)

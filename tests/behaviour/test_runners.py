@@ -1,0 +1,510 @@
+"""Runners for production: outages, poison, copies, progress, health."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, ClassVar, TypeAlias
+from uuid import UUID
+
+import pytest
+from eventsourcing.application import Application
+from eventsourcing.dispatch import singledispatchmethod
+from eventsourcing.domain import Aggregate, event
+from eventsourcing.persistence import (
+    IntegrityError,
+    ProgrammingError,
+    Tracking,
+)
+from eventsourcing.popo import POPOTrackingRecorder
+from eventsourcing.projection import EventSourcedProjection, Projection
+from eventsourcing.utils import get_topic
+from sqlalchemy import Column, Integer, MetaData, Table, select
+
+from backends import Capability
+from eventsourcing_alchemy import (
+    Backoff,
+    PoisonPolicy,
+    SQLAlchemyEventSourcedProjectionRunner,
+    SQLAlchemyMaterialisedView,
+    SQLAlchemyProjectionRunner,
+    State,
+    upsert,
+)
+from eventsourcing_alchemy.errors import LockTimeoutError
+from eventsourcing_alchemy.retrying import CONFLICTS_BEFORE_WARNING
+from eventsourcing_alchemy.tables import leases
+
+pytestmark = pytest.mark.needs(Capability.SHARED)
+
+QUICK = Backoff(first=0.001, longest=0.001)
+
+
+class Parcel(Aggregate):
+    """Delivered, or lost."""
+
+    @event("Delivered")
+    def deliver(self) -> None:
+        self.is_delivered = True
+
+
+class Parcels(Application[UUID]):
+    def send(self) -> int:
+        return self.save(Parcel())[-1].notification.id
+
+    def deliver(self) -> int:
+        parcel = Parcel()
+        parcel.deliver()
+        return self.save(parcel)[-1].notification.id
+
+
+class Seen(SQLAlchemyMaterialisedView):
+    """How often each position was processed."""
+
+    metadata: ClassVar[MetaData] = MetaData()
+    seen = Table(
+        "seen",
+        metadata,
+        Column("position", Integer, primary_key=True, autoincrement=False),
+        Column("times", Integer, nullable=False),
+    )
+
+    def note(self, tracking: Tracking) -> None:
+        position = tracking.notification_id
+        with self.processing(tracking) as connection:
+            connection.execute(
+                upsert(
+                    self.seen,
+                    {"position": position, "times": 1},
+                    set_={"times": self.seen.c.times + 1},
+                )
+            )
+
+    def all(self) -> dict[int, int]:
+        statement = select(self.seen.c.position, self.seen.c.times)
+        with self.reading() as connection:
+            return {row.position: row.times for row in connection.execute(statement)}
+
+
+@dataclass
+class Script:
+    """What happens to events, by position, before they are processed."""
+
+    failures: dict[int, list[Exception]] = field(default_factory=dict)
+    tried: list[int] = field(default_factory=list)
+    before: Callable[[int], None] = lambda _: None
+
+    def play(self, position: int) -> None:
+        self.tried.append(position)
+        self.before(position)
+        failures = self.failures.get(position)
+        if failures:
+            raise failures.pop(0)
+
+
+class Noting(Projection[Seen]):
+    name = "noting"
+    script: ClassVar[Script]
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:  # noqa: ARG002
+        self.script.play(tracking.notification_id)
+        self.view.note(tracking)
+
+
+class NotingDelivered(Noting):
+    name = "delivered"
+    topics = (get_topic(Parcel.Delivered),)  # type: ignore[attr-defined]
+
+
+class Receipt(Aggregate):
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+
+class Receipts(EventSourcedProjection[UUID]):
+    name = "receipts"
+    script: ClassVar[Script]
+
+    @singledispatchmethod
+    def policy(self, domain_event: Any, processing_event: Any) -> None:  # noqa: ARG002
+        tracking = processing_event.tracking
+        self.script.play(tracking.notification_id)
+        processing_event.collect_events(Receipt(tracking.notification_id))
+
+
+Runner: TypeAlias = SQLAlchemyProjectionRunner[Parcels, Seen]
+Run = Callable[..., Runner]
+
+
+@pytest.fixture
+def script() -> Script:
+    Noting.script = Receipts.script = Script()
+    return Noting.script
+
+
+@pytest.fixture
+def parcels(env: dict[str, str]) -> Iterator[Parcels]:
+    with Parcels(env) as parcels:
+        yield parcels
+
+
+@pytest.fixture
+def run(env: dict[str, str], script: Script) -> Iterator[Run]:  # noqa: ARG001
+    """Starts runners, which end with the test."""
+    with ExitStack() as stack:
+
+        def run(
+            projection_class: type[Noting] = Noting, **arguments: Any
+        ) -> SQLAlchemyProjectionRunner[Parcels, Seen]:
+            return stack.enter_context(
+                SQLAlchemyProjectionRunner(
+                    application_class=Parcels,
+                    projection_class=projection_class,
+                    view_class=Seen,
+                    env=env,
+                    **arguments,
+                )
+            )
+
+        yield run
+
+
+@contextmanager
+def event_sourced(
+    env: dict[str, str], **arguments: Any
+) -> Iterator[SQLAlchemyEventSourcedProjectionRunner[Parcels, Receipts]]:
+    with SQLAlchemyEventSourcedProjectionRunner(
+        application_class=Parcels, projection_class=Receipts, env=env, **arguments
+    ) as runner:
+        yield runner
+
+
+def transient() -> Exception:
+    return LockTimeoutError("for the moment")
+
+
+@pytest.mark.parametrize("lease_duration", [None, 5.0])
+def test_processes_each_event_once(
+    parcels: Parcels, run: Run, lease_duration: float | None
+) -> None:
+    parcels.send()
+    runner = run(lease_duration=lease_duration)
+    for _ in range(3):
+        last = parcels.send()
+    runner.wait(last, timeout=10)
+    assert runner.view.all() == dict.fromkeys(range(1, last + 1), 1)
+
+
+def test_what_heals_is_tried_again(
+    parcels: Parcels, run: Run, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "eventsourcing_alchemy")
+    tries = CONFLICTS_BEFORE_WARNING + 1
+    script.failures[2] = [transient() for _ in range(tries)]
+    for _ in range(3):
+        last = parcels.send()
+    runner = run()
+    runner.wait(last, timeout=30)
+    assert runner.view.all() == {1: 1, 2: 1, 3: 1}
+    assert script.tried == [1, *[2] * (tries + 1), 3]
+    told = [each.message for each in caplog.records if "database" in each.message]
+    assert len(told) == 2
+    assert told[0].startswith("The database cannot be used")
+    assert told[1].startswith("The database can be used again")
+    assert "for the moment" in str(runner.health().last_error)
+
+
+def test_poison_stops_the_runner_by_default(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    parcels.send()
+    parcels.send()
+    script.failures[1] = [ValueError("poison")]
+    runner = run()
+    with pytest.raises(ValueError, match="poison"):
+        runner.run_forever(timeout=10)
+    assert script.tried == [1]
+    assert runner.view.max_tracking_id("Parcels") is None
+    health = runner.health()
+    assert (health.state, health.last_error) == (State.FAILED, "ValueError: poison")
+
+
+def test_poison_is_tried_several_times(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    parcels.send()
+    last = parcels.send()
+    script.failures = {1: [ValueError("once")], 2: [ValueError("twice")] * 2}
+    run(poison=PoisonPolicy(attempts=3, backoff=QUICK)).wait(last, timeout=10)
+    assert script.tried == [1, 1, 2, 2, 2]
+
+
+def test_poison_stops_the_runner_after_the_last_attempt(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    parcels.send()
+    script.failures[1] = [ValueError("first"), ValueError("second")]
+    runner = run(poison=PoisonPolicy(attempts=2, backoff=QUICK))
+    with pytest.raises(ValueError, match="second"):
+        runner.run_forever(timeout=10)
+    assert script.tried == [1, 1]
+    assert runner.dead_letters.select() == []
+
+
+def test_poison_becomes_a_dead_letter(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    parcels.send()
+    last = parcels.send()
+    script.failures[1] = [ValueError("first"), ValueError("second")]
+    policy = PoisonPolicy(attempts=2, backoff=QUICK, dead_letter=True)
+    runner = run(poison=policy)
+    runner.wait(last, timeout=10)
+    assert runner.view.all() == {2: 1}
+    [letter] = runner.dead_letters.select()
+    assert (letter.notification_id, letter.attempts) == (1, 2)
+    assert letter.topic == get_topic(Parcel.Created)
+    assert letter.error == "ValueError: second"
+    runner.dead_letters.retry(letter, runner.app, runner.projection)
+    assert runner.view.all() == {1: 1, 2: 1}
+    assert runner.dead_letters.select() == []
+
+
+def test_events_that_cannot_be_read_are_poison(
+    parcels: Parcels, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here: their class is gone."""
+    parcels.send()
+    last = parcels.deliver()
+    topic = get_topic(Parcel.Created)
+    run(poison=PoisonPolicy(dead_letter=True))
+
+    def gone(_: object, notification: Any) -> Any:
+        if notification.topic == topic:
+            raise LookupError(topic)
+        return to_domain_event(notification)
+
+    mapper = type(parcels.mapper)
+    to_domain_event = parcels.mapper.to_domain_event
+    monkeypatch.setattr(mapper, "to_domain_event", gone)
+    runner = run(NotingDelivered, poison=PoisonPolicy(dead_letter=True))
+    runner.wait(last, timeout=10)
+
+
+def test_constraints_of_views_are_poison(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    """An IntegrityError is not a duplicate where the event was not tracked."""
+    last = parcels.send()
+    script.failures[1] = [IntegrityError("unique")]
+    runner = run(poison=PoisonPolicy(dead_letter=True))
+    runner.wait(last, timeout=10)
+    [letter] = runner.dead_letters.select()
+    assert letter.error.endswith("IntegrityError: unique")
+
+
+def test_stops_while_it_retries(parcels: Parcels, run: Run, script: Script) -> None:
+    is_tried = Event()
+    script.failures[1] = [transient() for _ in range(1000)]
+    script.before = lambda _: is_tried.set()
+    parcels.send()
+    runner = run()
+    assert is_tried.wait(10)
+    runner.stop()
+    runner._processing_thread.join(5)
+    assert not runner._processing_thread.is_alive()
+    assert runner.health().state is State.STOPPED
+
+
+def test_event_sourced_projection(
+    parcels: Parcels, env: dict[str, str], script: Script
+) -> None:
+    script.failures = {1: [transient()], 2: [ValueError("poison")]}
+    for _ in range(3):
+        last = parcels.send()
+    policy = PoisonPolicy(dead_letter=True)
+    with event_sourced(env, poison=policy) as runner:
+        runner.wait(last, timeout=10)
+        created = runner.projection.recorder.select_notifications(None, 10)
+        assert len(created) == 2
+        [letter] = runner.dead_letters.select()
+        runner.dead_letters.retry(letter, runner.app, runner.projection)
+        assert runner.projection.recorder.max_notification_id() == 3
+        assert runner.health().position == last
+
+
+def test_event_sourced_projection_with_a_backlog_can_be_left(
+    parcels: Parcels, env: dict[str, str], script: Script
+) -> None:
+    """The host closes the projection first, and so fails."""
+    is_busy = Event()
+    script.before = lambda _: is_busy.set()
+    for _ in range(20):
+        parcels.send()
+    with event_sourced(env) as runner:
+        assert is_busy.wait(10)
+    assert runner.is_interrupted.is_set()
+
+
+def test_position_advances_over_what_topics_filter_out(
+    parcels: Parcels, run: Run
+) -> None:
+    runner = run(NotingDelivered)
+    parcels.send()
+    delivered = parcels.deliver()
+    last = parcels.send()
+    runner.wait(last, timeout=10)
+    assert runner.view.all() == {delivered: 1}
+    last = parcels.send()
+    runner.wait(last, timeout=10)
+    assert runner.health().lag == 0
+
+
+class Untracked(NotingDelivered):
+    name = "untracked"
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+        """Keeps it for later."""
+
+
+def test_position_does_not_advance_over_what_was_not_tracked(
+    parcels: Parcels, run: Run
+) -> None:
+    runner = run(Untracked)
+    runner.wait(parcels.send(), timeout=10)
+    parcels.deliver()
+    last = parcels.send()
+    with pytest.raises(TimeoutError):
+        runner.wait(last, timeout=0.5)
+
+
+def test_copies_stand_by(parcels: Parcels, run: Run) -> None:
+    first = run()
+    first.wait(parcels.send(), timeout=10)
+    second = run()
+    second.wait(parcels.send(), timeout=10)
+    assert first.health().state is State.FOLLOWING
+    assert second.health().state is State.STANDBY
+    first.stop()
+    second.wait(parcels.send(), timeout=3)
+    assert second.health().state is State.FOLLOWING
+    assert second.view.all() == {1: 1, 2: 1, 3: 1}
+
+
+def test_copies_take_over_from_one_that_fails(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    script.failures[1] = [ValueError("only the first copy")]
+    first = run()
+    last = parcels.send()
+    with pytest.raises(ValueError, match="only the first copy"):
+        first.run_forever(timeout=10)
+    run().wait(last, timeout=3)
+
+
+def test_copies_compete_without_a_lease(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    runners = [run(lease_duration=None) for _ in range(3)]
+    for _ in range(20):
+        last = parcels.send()
+    for runner in runners:
+        runner.wait(last, timeout=20)
+        assert runner.health().state is State.FOLLOWING
+    assert runners[0].view.all() == dict.fromkeys(range(1, last + 1), 1)
+    assert set(script.tried) == set(range(1, last + 1))
+
+
+def test_one_that_has_lost_the_lease_stands_by(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    """It was busy for longer than the lease lasts, and nobody renewed it."""
+    is_busy, go_on = Event(), Event()
+
+    def pause(position: int) -> None:
+        if position == 1 and not is_busy.is_set():
+            is_busy.set()
+            assert go_on.wait(20)
+
+    script.before = pause
+    first = run(lease_duration=0.5)
+    last = parcels.send()
+    assert is_busy.wait(10)
+    with first.view.transaction() as connection:
+        connection.execute(leases.update().values(token=leases.c.token + 1, holder="x"))
+    second = run(lease_duration=0.5)
+    second.wait(last, timeout=10)
+    go_on.set()
+    last = parcels.send()
+    second.wait(last, timeout=10)
+    assert second.view.all() == dict.fromkeys(range(1, last + 1), 1)
+
+
+def test_health_tells_the_lag(parcels: Parcels, run: Run, script: Script) -> None:
+    go_on = Event()
+    script.before = lambda _: assert_set(go_on)
+    for _ in range(3):
+        last = parcels.send()
+    runner = run(frozen_after=0.001)
+    health = runner.health()
+    assert (health.position, health.last_position, health.lag) == (None, 3, 3)
+    assert health.lag_seconds is not None
+    assert 0 < health.lag_seconds < 60
+    assert health.is_frozen
+    go_on.set()
+    runner.wait(last, timeout=10)
+    health = runner.health()
+    assert (health.position, health.lag, health.lag_seconds) == (3, 0, 0)
+    assert not health.is_frozen
+
+
+def assert_set(event: Event) -> None:
+    assert event.wait(20)
+
+
+def test_health_of_a_runner_that_has_ended(parcels: Parcels, run: Run) -> None:
+    runner = run()
+    runner.wait(parcels.send(), timeout=10)
+    runner.health()
+    runner.stop()
+    parcels.close()
+    assert runner.health().position == 1
+
+
+def test_needs_a_recorder_of_this_package(env: dict[str, str]) -> None:
+    class Foreign(Projection[Any]):
+        def process_event(self, domain_event: Any, tracking: Tracking) -> None: ...
+
+    variables = {**env, "FOREIGN_PERSISTENCE_MODULE": "eventsourcing.popo"}
+    with (
+        pytest.raises(ProgrammingError, match="PERSISTENCE_MODULE"),
+        SQLAlchemyProjectionRunner(
+            application_class=Parcels,
+            projection_class=Foreign,
+            view_class=POPOTrackingRecorder,
+            env=variables,
+        ) as runner,
+    ):
+        runner.run_forever(timeout=10)
+
+
+def test_follows_an_application_of_another_module(
+    run: Run, env: dict[str, str]
+) -> None:
+    """Without what only our subscriptions can do."""
+    env.update(
+        PARCELS_PERSISTENCE_MODULE="eventsourcing.popo",
+    )
+    runner = run()
+    for _ in range(3):
+        last = runner.app.send()
+    runner.wait(last, timeout=10)
+    assert runner.view.all() == {1: 1, 2: 1, 3: 1}
+
+
+def test_refuses_no_attempts() -> None:
+    with pytest.raises(ProgrammingError, match="attempts is 0"):
+        PoisonPolicy(attempts=0)

@@ -1,0 +1,109 @@
+"""SQLite: a disk that is full, and a file that somebody else has locked."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+from eventsourcing.persistence import OperationalError, StoredEvent
+
+from behaviour.test_runners import Noting, Parcels, Script, Seen
+from behaviour.workers import ids, new_events
+from eventsourcing_alchemy import SQLAlchemyProjectionRunner, State
+from factories import OpenFactory
+from faults.missing import Missing, available
+from faults.report import inject, recovered
+from faults.waiting import wait_until
+
+KIB = 1024
+SIZE = 4 * KIB * KIB
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(disk)]
+    with available():
+        mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
+        if mounted.returncode:
+            raise Missing(f"a file system of its own: {mounted.stderr}")
+    yield disk
+    gc.collect()  # The host leaves the closing of a view to it.
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.fixture
+def env(small_disk: Path) -> dict[str, str]:
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing_alchemy",
+        "SQLALCHEMY_URL": f"sqlite:///{small_disk / 'test.db'}",
+        "SQLALCHEMY_RETRY_TIMEOUT": "0.5",
+    }
+
+
+def fill(disk: Path) -> Path:
+    """Leave no room."""
+    inject("full disk")
+    ballast = disk / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(KIB))
+    return ballast
+
+
+def large_event() -> StoredEvent:
+    return StoredEvent(uuid4(), 1, "topic", bytes(256 * KIB))
+
+
+def test_a_full_disk_is_an_error_and_loses_nothing(
+    open_factory: OpenFactory, small_disk: Path
+) -> None:
+    recorder = open_factory().application_recorder()
+    recorder.insert_events(new_events(3))
+    with recorder.subscribe() as subscription:
+        ballast = fill(small_disk)
+        with pytest.raises(OperationalError, match="disk is full"):
+            recorder.insert_events([large_event()])
+        assert ids(recorder) == [1, 2, 3]
+        assert [next(subscription).id for _ in range(3)] == [1, 2, 3]
+        ballast.unlink()
+        assert recorder.insert_events([large_event()]) == [4]
+        assert next(subscription).id == 4
+
+
+def test_a_runner_waits_for_room(env: dict[str, str], small_disk: Path) -> None:
+    Noting.script = script = Script()
+    ballast: list[Path] = []
+
+    def fill_once(position: int) -> None:
+        if position == 2 and not ballast:
+            ballast.append(fill(small_disk))
+
+    script.before = fill_once
+    with (
+        Parcels(env) as parcels,
+        SQLAlchemyProjectionRunner(
+            application_class=Parcels,
+            projection_class=Noting,
+            view_class=Seen,
+            env=env,
+            lease_duration=None,
+        ) as runner,
+    ):
+        for _ in range(3):
+            last = parcels.send()
+        wait_until(lambda: runner.health().state is State.RETRYING, "it went on")
+        assert "disk is full" in str(runner.health().last_error)
+        ballast[0].unlink()
+        free = monotonic()
+        runner.wait(last, timeout=20)
+        recovered("full disk", monotonic() - free)
+        assert runner.view.all() == {1: 1, 2: 1, 3: 1}
