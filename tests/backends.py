@@ -112,12 +112,18 @@ def _connected(url: str) -> Connection:
 
 @dataclass(frozen=True)
 class Server(Backend, ABC):
-    """A database server; `admin` is the URL to create databases through."""
+    """A database server, at the URL of a variable, or at that of most machines."""
 
-    admin: str = field(default="", repr=False)
+    variable: str = ""
+    usual: str = field(default="", repr=False)
 
     _create: ClassVar[str]
     _sessions: ClassVar[str]
+
+    @property
+    def admin(self) -> str:
+        """The URL to create databases through."""
+        return os.environ.get(self.variable, self.usual)
 
     def unreachable(self) -> str | None:
         return _unreachable(self.admin)
@@ -223,10 +229,8 @@ BACKENDS: Sequence[Backend] = (
         "postgresql",
         "",
         frozenset(set(Capability) - {Capability.FILE_LOCKS, Capability.TWO_NAMES}),
-        admin=os.environ.get(
-            "TEST_POSTGRESQL_URL",
-            "postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
-        ),
+        variable="TEST_POSTGRESQL_URL",
+        usual="postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
     ),
     MariaDB(
         "mariadb",
@@ -235,8 +239,7 @@ BACKENDS: Sequence[Backend] = (
             _EVERY_SHARED
             | {Capability.SERVER, Capability.ROW_LOCKS, Capability.TWO_NAMES}
         ),
-        admin=os.environ.get(
-            "TEST_MARIADB_URL", "mariadb+pymysql://root@127.0.0.1:3306/test"
-        ),
+        variable="TEST_MARIADB_URL",
+        usual="mariadb+pymysql://root@127.0.0.1:3306/test",
     ),
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from eventsourcing.utils import clear_topic_cache
 
+import own_servers
 from backends import BACKENDS, Backend
 from factories import OpenFactory, construct_factory
 from leaks import Leaks
@@ -32,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "least_privilege(only=False): also, or only, as the role for applications",
     )
+
+
+    if os.environ.get("TEST_SERVERS") == "own":
+        servers = ExitStack()
+        config.add_cleanup(servers.close)
+        own_servers.start(servers)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,15 +1,16 @@
 """A database: connections, and transactions that recorders join."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, TypeVar
 from weakref import finalize
 
 from eventsourcing.persistence import InterfaceError, ProgrammingError
 from sqlalchemy import Connection, Engine
-from sqlalchemy.orm import Session, scoped_session
 
 from eventsourcing_alchemy import engines
+from eventsourcing_alchemy.binds import Bind, connection_of
+from eventsourcing_alchemy.connecting import connect
 from eventsourcing_alchemy.errors import translated
 from eventsourcing_alchemy.hints import hints
 from eventsourcing_alchemy.interruptions import Interruption
@@ -18,8 +19,6 @@ from eventsourcing_alchemy.settings import Settings
 from eventsourcing_alchemy.units import Unit, current_unit, joinable
 
 T = TypeVar("T")
-
-Bind = Connection | Session | scoped_session[Session]
 
 
 class SQLAlchemyDatastore:
@@ -150,7 +149,8 @@ class SQLAlchemyDatastore:
         patience = self.settings.answer_timeout
         if takes_locks:
             patience += self.settings.lock_timeout
-        with self._shared.watchdog.watching(connection, patience, interruption):
+        driver_connection = connection.connection.dbapi_connection
+        with self._shared.watchdog.watching(driver_connection, patience, interruption):
             yield
 
     @contextmanager
@@ -236,8 +236,20 @@ class SQLAlchemyDatastore:
         if unit is not None:
             yield unit.connection
         else:
-            with engines.connected(engine, interruption) as connection:
+            connection = connect(engine, interruption)
+            try:
                 yield connection
+            finally:
+                self._close(connection, interruption)
+
+    def _close(self, connection: Connection, interruption: Interruption | None) -> None:
+        # Some drivers ask the server to roll back.
+        with (
+            self.answering(connection, interruption)
+            if _is_open(connection)
+            else nullcontext()
+        ):
+            connection.close()
 
     @contextmanager
     def _outermost(self) -> Iterator[Connection]:
@@ -255,10 +267,10 @@ class SQLAlchemyDatastore:
 
     @contextmanager
     def _in_transaction_of(self, bind: Bind) -> Iterator[Connection]:
-        self.dialect.ensure_begun(_connection_of(bind))
+        self.dialect.ensure_begun(connection_of(bind))
         with bind.begin_nested():
             # Again, because a session begins its savepoint now.
-            connection = _connection_of(bind)
+            connection = connection_of(bind)
             with joinable(self.engine, Unit(connection, writes=True)) as unit:
                 yield connection
             unit.check(self.dialect)
@@ -280,13 +292,5 @@ def _wake(unit: Unit) -> None:
         hints.wake(topic)
 
 
-def _connection_of(bind: object) -> Connection:
-    if isinstance(bind, Connection):
-        return bind
-    if isinstance(bind, Session | scoped_session):
-        return bind.connection()
-    msg = (
-        f"bind is a {type(bind).__name__!r}: expected an open sqlalchemy.Connection, "
-        "or a sqlalchemy.orm.Session"
-    )
-    raise ProgrammingError(msg)
+def _is_open(connection: Connection) -> bool:
+    return not connection.closed and not connection.invalidated

@@ -1,17 +1,14 @@
 """Engines, shared by everything in a process that uses the same database."""
 
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable
+from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
-from threading import local
 from typing import Any
 
 from eventsourcing.utils import TopicError, resolve_topic
 from sqlalchemy import (
-    Connection,
-    Dialect,
     Engine,
+    ExceptionContext,
     NullPool,
     Pool,
     QueuePool,
@@ -21,11 +18,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from eventsourcing_alchemy.connecting import (
+    connect_interruptibly,
+    current_interruption,
+)
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.hints import hints
-from eventsourcing_alchemy.interruptions import Attempt, Interruption
 from eventsourcing_alchemy.outages import Outage
 from eventsourcing_alchemy.registry import Registry
 from eventsourcing_alchemy.settings import Settings
@@ -33,6 +34,10 @@ from eventsourcing_alchemy.sockets import keep_alive
 from eventsourcing_alchemy.watchdog import Watchdog
 
 _POOL = "eventsourcing_alchemy_pool"
+_BEGINNING = "eventsourcing_alchemy_beginning"
+
+SESSION_TIMEOUT = 10.0
+"""Seconds of silence for the statements that prepare a session."""
 
 
 class SharedEngine:
@@ -58,15 +63,23 @@ class SharedEngine:
         )
         self._refuse_shared_memory()
         self._is_closed = False
+        self._is_forking = False
         self.watchdog = Watchdog(self.dialect.descriptor)
         self.outage = Outage(lambda: hints.wake(resumed_topic(self.database)))
         self.dialect.watch(self.engine)
         if self._is_ours:
             self.dialect.configure(self.engine, settings.lock_timeout)
-            event.listen(self.engine, "connect", self._note_pool)
-            event.listen(self.engine, "checkin", self._close_returned)
-            event.listen(self.engine, "connect", self._keep_alive)
-            event.listen(self.engine, "do_connect", _connect)
+            self._listen()
+
+    def _listen(self) -> None:
+        # First and last of those that prepare a session, by statements.
+        event.listen(self.engine, "connect", self._begin_session, insert=True)
+        event.listen(self.engine, "connect", self._note_pool)
+        event.listen(self.engine, "connect", self._have_session)
+        event.listen(self.engine, "checkin", self._close_returned)
+        event.listen(self.engine, "handle_error", self._note_outage)
+        if not self.is_private:
+            event.listen(self.engine, "do_connect", connect_interruptibly)
 
     def _refuse_shared_memory(self) -> None:
         if self.is_private and not isinstance(self.engine.pool, QueuePool):
@@ -87,10 +100,23 @@ class SharedEngine:
             self._is_closed = True
             self.engine.dispose()
 
-    def _keep_alive(self, connection: Any, _: ConnectionPoolEntry) -> None:
+    def _begin_session(self, connection: Any, entry: ConnectionPoolEntry) -> None:
         descriptor = self.dialect.descriptor(connection)
         if descriptor is not None:
             keep_alive(descriptor)
+        interruption = current_interruption()
+        entry.info[_BEGINNING] = beginning = ExitStack()
+        beginning.enter_context(
+            self.watchdog.watching(connection, SESSION_TIMEOUT, interruption)
+        )
+
+    def _have_session(self, _: Any, entry: ConnectionPoolEntry) -> None:
+        entry.info.pop(_BEGINNING).close()
+
+    def _note_outage(self, context: ExceptionContext) -> None:
+        # Also where the server stays connected, but is of no use: another one may be.
+        if self.dialect.fault(context.original_exception) is Fault.OUTAGE:
+            context.is_disconnect = True
 
     def _note_pool(self, _: Any, connection: ConnectionPoolEntry) -> None:
         connection.info[_POOL] = self.engine.pool
@@ -99,62 +125,27 @@ class SharedEngine:
         pool = connection.info.get(_POOL)
         # After dispose(), its pool is not the engine's, and nobody would close it.
         is_left_over = self._is_closed or pool is not self.engine.pool
-        if is_left_over and pool not in _inherited:
+        if (is_left_over or self._is_forking) and pool not in _inherited:
             connection.close()
 
     def before_fork(self) -> None:
         """Makes sure that a child can leave the connections to its parent."""
+        self._is_forking = True
         self.dialect.before_fork(self.engine)
 
     def after_fork(self) -> None:
         """Goes on as before, in the parent process."""
+        self._is_forking = False
         self.dialect.after_fork(self.engine)
 
     def abandon(self) -> None:
         """Leaves the connections to the parent process, after a fork."""
+        self._is_forking = False
         self.watchdog.forget()
         self.dialect.abandon()
         if not self.is_private:
             _inherited.append(self.engine.pool)
             self.engine.dispose(close=False)
-
-
-_connecting = local()
-"""For each thread, what may interrupt it while it connects."""
-
-
-@contextmanager
-def connected(
-    engine: Engine, interruption: Interruption | None = None
-) -> Iterator[Connection]:
-    """A connection for the time of the block.
-
-    Args:
-        engine: to connect with.
-        interruption: ends the wait for a server that does not answer.
-
-    Raises:
-        WaitInterruptedError: if the interruption is set.
-    """
-    _connecting.interruption = interruption
-    try:
-        connection = engine.connect()
-    finally:
-        _connecting.interruption = None
-    with connection:
-        yield connection
-
-
-def _connect(
-    dialect: Dialect, _: ConnectionPoolEntry, arguments: Any, parameters: Any
-) -> Any:
-    interruption = getattr(_connecting, "interruption", None)
-    if interruption is None:
-        return None  # SQLAlchemy connects.
-    return Attempt(
-        partial(dialect.connect, *arguments, **parameters),
-        lambda connection: connection.close(),
-    ).result(interruption)
 
 
 def resumed_topic(database: Hashable) -> Hashable:

@@ -44,7 +44,8 @@ class Interruption:
             yield
         finally:
             with self._lock:
-                self._call = None
+                if self._call is call:
+                    self._call = None
 
 
 class Attempt(Generic[T]):

@@ -21,6 +21,9 @@ logger = logging.getLogger("eventsourcing_alchemy")
 PAUSE = 0.25
 """Seconds between two looks at the lease in `wait()`."""
 
+PATIENCE = 1.0
+"""Seconds in which the thread that renews a lease usually ends."""
+
 NEVER = float("-inf")
 
 
@@ -163,8 +166,10 @@ class Lease:
             yield
         finally:
             ended.set()
-            keeper.join()
-            self._release_or_log()
+            keeper.join(PATIENCE)
+            # Where the database does not answer, the lease expires.
+            if not keeper.is_alive():
+                self._release_or_log()
 
     def _keep(self, ended: Event, stopping: Event) -> None:
         is_failing = False

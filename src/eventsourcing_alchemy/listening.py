@@ -20,6 +20,10 @@ _listeners: Registry[Listening] = Registry(
 )
 
 
+_warned: set[Hashable] = set()
+"""The listeners that could not be: one warning each is enough."""
+
+
 class CannotListenError(NotSupportedError):
     """The database, or its driver, announces nothing."""
 
@@ -73,7 +77,9 @@ def listen(datastore: SQLAlchemyDatastore) -> Ear | None:
     except PersistenceError as error:
         if settings.subscribe == "notify":
             raise
-        logger.warning("Cannot LISTEN, so polls instead: %s", str(error))
+        if key not in _warned:
+            _warned.add(key)
+            logger.warning("Cannot LISTEN, so polls instead: %s", str(error))
         return None
 
 

@@ -47,8 +47,8 @@ class NotificationReader:
 
     def last_position(self) -> int:
         """The position of the last event; 0 if there is none."""
-        parameters = {"application": self._name}
-        return self._scalar(statements.last_position(), parameters) or 0
+        with self._datastore.statement(self._interruption) as connection:
+            return self._last_position(connection)
 
     def window(
         self,
@@ -58,7 +58,8 @@ class NotificationReader:
         topics: Sequence[str],
         *,
         without_large_states: bool,
-    ) -> list[Notification]:
+        look_first: bool = False,
+    ) -> tuple[list[Notification], int]:
         """The first notifications with positions above `gt` and up to `lte`.
 
         Args:
@@ -67,7 +68,14 @@ class NotificationReader:
             limit: number of notifications at the most.
             topics: of the events; empty for all.
             without_large_states: whether large states are None.
+            look_first: whether to look up the last position before.
+
+        Returns:
+            The notifications, and the last position that this connection knew before,
+            0 without `look_first`. Other connections may lead to other nodes of a
+            cluster, which have more, or less.
         """
+        last = 0
         statement = statements.window(self._table, bool(topics), without_large_states)
         parameters: dict[str, Any] = {
             "application": self._name,
@@ -78,8 +86,10 @@ class NotificationReader:
         if topics:
             parameters["topics"] = list(topics)
         with self._datastore.statement(self._interruption) as connection:
+            if look_first:
+                last = self._last_position(connection)
             rows = self._execute(connection, statement, parameters)
-            return [
+            found = [
                 Notification(
                     id=id_,
                     originator_id=originator_id,
@@ -89,6 +99,7 @@ class NotificationReader:
                 )
                 for id_, originator_id, version, topic, state in rows
             ]
+        return found, last
 
     def position(self, event: StoredEvent) -> int | None:
         """The position of an event, None if there is no event of its version."""
@@ -121,6 +132,11 @@ class NotificationReader:
         """The state of the event at a position."""
         parameters = {"application": self._name, "position": position}
         return bytes(self._scalar(statements.state_at(self._table), parameters))
+
+    def _last_position(self, connection: Connection) -> int:
+        parameters = {"application": self._name}
+        last = self._execute(connection, statements.last_position(), parameters)
+        return last.scalar() or 0
 
     def _scalar(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Any:
         with self._datastore.statement(self._interruption) as connection:
@@ -172,6 +188,7 @@ class Scan:
         self._without_large_states = without_large_states
         self.known_last = gt
         self._width = 1
+        self._is_held_up = False
 
     def page(self, limit: int) -> list[Notification]:
         """The next notifications, possibly none: `is_at_end()` tells what that means.
@@ -181,19 +198,23 @@ class Scan:
         """
         width = max(limit, self._width)
         lte = min(self.position + width, self._stop)
-        page = self._reader.window(
+        is_known_to_go_on = self.position < self.known_last
+        page, last = self._reader.window(
             self.position,
             lte,
             limit,
             self._topics,
             without_large_states=self._without_large_states,
+            look_first=is_known_to_go_on,
         )
-        if page:
-            self.position = page[-1].id
-        else:
-            # Only up to a position that was known before the window was read: what
-            # is above it may have been recorded since.
-            self.position = max(self.position, min(lte, self.known_last))
+        # Only up to a position that was known there before the window was read: what
+        # is above it may have been recorded since.
+        end = page[-1].id if page else min(lte, last)
+        # A node of a cluster that is behind has nothing yet where others have events.
+        self._is_held_up = is_known_to_go_on and end <= self.position
+        if self._is_held_up:
+            self.known_last = last
+        self.position = max(self.position, end)
         is_sparse = not page or (self._topics and len(page) < limit)
         self._width = min(2 * width, WIDEST_WINDOW) if is_sparse else 1
         return page
@@ -213,7 +234,7 @@ class Scan:
 
     def is_at_end(self) -> bool:
         """Whether there is nothing more, as far as is known now."""
-        if self.position >= self._stop:
+        if self.position >= self._stop or self._is_held_up:
             return True
         if self.position < self.known_last:
             return False

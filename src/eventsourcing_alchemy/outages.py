@@ -11,6 +11,9 @@ logger = logging.getLogger("eventsourcing_alchemy")
 class Outage:
     """Whether a database is out of reach, for all who use it in this process.
 
+    Attributes:
+        reason: of the outage that is on, or of the last one; None before the first.
+
     Args:
         resume: called when the database is back: makes those look who wait for hints.
     """
@@ -19,6 +22,7 @@ class Outage:
         self.resume = resume
         self._lock = RLock()
         self._since: float | None = None
+        self.reason: str | None = None
 
     @property
     def is_on(self) -> bool:
@@ -31,7 +35,8 @@ class Outage:
             if self._since is not None:
                 return
             self._since = monotonic()
-        reason = str(error)  # Its traceback would keep what was in use.
+            # Not the error, whose traceback would keep what was in use.
+            self.reason = reason = f"{type(error).__name__}: {error}"
         logger.warning("The database cannot be used, and is tried again: %s", reason)
 
     def end(self) -> None:

@@ -12,7 +12,8 @@ class PoisonPolicy:
     """How often to try an event that fails, and what to do then.
 
     Errors of the database that heal by themselves do not count: they are tried again
-    for as long as it takes.
+    for as long as it takes. Those that are not about the event (a missing table, or
+    privilege) stop the runner in the end, because other events would fare no better.
 
     Attributes:
         attempts: how often to try in all.

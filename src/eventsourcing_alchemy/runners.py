@@ -85,24 +85,24 @@ class _Runner(BaseProjectionRunner[TApplication]):
         Takes as long as the database takes to answer; while it is known to be out of
         reach, no time.
         """
-        seen = self._health
-        if not self._sql_recorder.datastore.outage.is_on:
+        seen, outage = self._health, self._sql_recorder.datastore.outage
+        if not outage.is_on:
             try:
                 seen = self._measured()
             except PersistenceError as error:
                 self._progress.last_error = f"{type(error).__name__}: {error}"
-        is_frozen = (
-            seen.lag > 0
-            and (seen.lag_seconds is None or seen.lag_seconds >= self._frozen_after)
-            and self._progress.still_for() >= self._frozen_after
-        )
         self._health = replace(
             seen,
             state=self._state(),
-            last_error=self._progress.last_error,
-            is_frozen=is_frozen,
+            last_error=outage.reason if outage.is_on else self._progress.last_error,
+            is_frozen=self._is_frozen(seen),
         )
         return self._health
+
+    def _is_frozen(self, seen: Health) -> bool:
+        has_waited = seen.lag_seconds is None or seen.lag_seconds >= self._frozen_after
+        is_still = self._progress.still_for() >= self._frozen_after
+        return seen.lag > 0 and has_waited and is_still
 
     def _measured(self) -> Health:
         position = self._tracking_recorder.max_tracking_id(self.app_name)
@@ -123,8 +123,11 @@ class _Runner(BaseProjectionRunner[TApplication]):
 
     def _state(self) -> State:
         state = self._progress.state
-        is_over = self._is_interrupted.is_set() and state is not State.FAILED
-        return State.STOPPED if is_over else state
+        if state is State.FAILED:
+            return state
+        if self._is_interrupted.is_set():
+            return State.STOPPED
+        return State.RETRYING if self._sql_recorder.datastore.outage.is_on else state
 
     def _work(
         self,

@@ -8,7 +8,7 @@ from eventsourcing.persistence import Tracking
 from sqlalchemy import Connection, MetaData, inspect
 from sqlalchemy.orm import Session
 
-from eventsourcing_alchemy.datastore import Bind
+from eventsourcing_alchemy.binds import Bind
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
 
 _MAP = "schema_translate_map"

@@ -7,8 +7,6 @@ from threading import Condition, Thread, current_thread
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection
-
 from eventsourcing_alchemy.interruptions import Interruption
 from eventsourcing_alchemy.sockets import quiet_seconds, shut_down
 
@@ -75,22 +73,21 @@ class Watchdog:
     @contextmanager
     def watching(
         self,
-        connection: Connection,
+        connection: Any,
         patience: float,
         interruption: Interruption | None = None,
     ) -> Iterator[None]:
         """Watches a connection for the time of the block.
 
         Args:
-            connection: is used in the block.
+            connection: the driver's, is used in the block.
             patience: seconds of silence, after which it is closed.
             interruption: makes that time very short when it is set.
         """
-        driver_connection = connection.connection.dbapi_connection
-        if self._descriptor(driver_connection) is None:
+        if self._descriptor(connection) is None:
             yield
             return
-        operation = Operation(driver_connection, patience)
+        operation = Operation(connection, patience)
         interrupted = (
             interruption.calling(lambda: self._hurry(operation))
             if interruption is not None

@@ -8,9 +8,11 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from eventsourcing.persistence import (
+    DataError,
     IntegrityError,
     Mapper,
     Notification,
+    PersistenceError,
     Tracking,
 )
 from eventsourcing.projection import EventSourcedProjection, Projection
@@ -202,7 +204,7 @@ class Worker:
         error: Exception,
         attempts: int,
     ) -> None:
-        if not self._policy.dead_letter:
+        if not self._policy.dead_letter or not _may_be_of_event(error):
             raise error
         self._log(notification, tracking, error, attempts)
         letters = DeadLetters(self._recorder)
@@ -235,3 +237,9 @@ class Worker:
 
     def _endure(self, call: Callable[[], T]) -> T | None:
         return self._enduring_in_turn.call(call, self._progress.failed)
+
+
+def _may_be_of_event(error: Exception) -> bool:
+    """Whether another event may do better: not where a table is missing, say."""
+    is_of_event = isinstance(error, IntegrityError | DataError)
+    return is_of_event or not isinstance(error, PersistenceError)

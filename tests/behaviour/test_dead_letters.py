@@ -18,16 +18,18 @@ from eventsourcing.domain import Aggregate, DomainEventProtocol
 from eventsourcing.persistence import (
     DataError,
     IntegrityError,
+    PersistenceError,
     ProgrammingError,
     Tracking,
 )
 from eventsourcing.projection import EventSourcedProjection, Projection
 from eventsourcing.utils import Environment, get_topic
-from sqlalchemy import Column, MetaData, String, Table, event, insert, select
+from sqlalchemy import Column, MetaData, String, Table, event, insert, select, text
 
 from backends import Capability
 from behaviour.workers import DeliberateError, new_events
 from eventsourcing_alchemy import (
+    SQLAlchemyApplicationRecorder,
     SQLAlchemyMaterialisedView,
     SQLAlchemyProcessRecorder,
     SQLAlchemyTrackingRecorder,
@@ -38,7 +40,7 @@ from eventsourcing_alchemy.dead_letters import (
     DeadLetters,
     text_of,
 )
-from eventsourcing_alchemy.tables import tracking
+from eventsourcing_alchemy.tables import events, tracking
 from factories import OpenFactory
 
 TOPIC = get_topic(Aggregate.Created)
@@ -365,8 +367,15 @@ class TestRetry:
         projection: EffectsProjection,
     ) -> None:
         """Its class is gone, or it is gone itself."""
-        (unreadable,) = new_events()
-        application.recorder.insert_events([unreadable])
+        recorder = application.recorder
+        assert isinstance(recorder, SQLAlchemyApplicationRecorder)
+        unreadable, lost, _ = stored = new_events(3)
+        recorder.insert_events(stored)
+        with recorder.transaction() as connection:
+            is_lost = events.c.originator_version == lost.originator_version
+            connection.execute(
+                events.delete().where(is_lost, events.c.topic == "topic")
+            )
         for position in (4, 5):
             where = Tracking("Application", position)
             letters.record(where, unreadable.topic, ValueError(), 1)
@@ -383,21 +392,30 @@ class TestRetry:
         letter: DeadLetter,
         application: Application[UUID],
         projection: EffectsProjection,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         view = projection.view
 
-        def retry_and_fail() -> None:
+        def retry_and_fail(projection: EffectsProjection) -> None:
             with view.transaction():
                 letters.retry(letter, application, projection)
                 raise ZeroDivisionError
 
-        with pytest.raises(DeliberateError):
-            retry_and_fail()
+        class Wrong(EffectsProjection):
+            name = "effects"
+
+            def then(self) -> None:
+                with self.view.transaction() as connection:
+                    connection.execute(text("SELECT nothing"))
+
+        with pytest.raises(PersistenceError, match="nothing"):
+            retry_and_fail(Wrong(view))
         projection.is_mended = True
         with pytest.raises(ZeroDivisionError):
-            retry_and_fail()
+            retry_and_fail(projection)
         assert letters.select() == [letter]
         assert view.found() == []
+        assert caplog.records == []
 
     def test_before_the_projection_has_passed_the_event(
         self,
@@ -494,6 +512,15 @@ class TestTrackingInARetry:
 
         retry(twice)
         assert view.max_tracking_id("Application") == 3
+
+    def test_is_refused_after_it(self, retry: Any, view: Effects) -> None:
+        def again() -> None:
+            with view.transaction():
+                retry(view.insert_tracking)
+                view.insert_tracking(Tracking("Application", 2))
+
+        with pytest.raises(IntegrityError, match="has already processed position 2"):
+            again()
 
     def test_of_other_positions_is_refused(self, retry: Any, view: Effects) -> None:
         def another(_: Tracking) -> None:

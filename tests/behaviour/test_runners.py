@@ -306,6 +306,19 @@ def test_constraints_of_views_are_poison(
     assert letter.error.endswith("IntegrityError: unique")
 
 
+def test_what_is_not_about_the_event_is_no_dead_letter(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    """Every event would become one where a table is missing."""
+    parcels.send()
+    script.failures[1] = [ProgrammingError("no such table")] * 2
+    runner = run(poison=PoisonPolicy(attempts=2, backoff=QUICK, dead_letter=True))
+    with pytest.raises(ProgrammingError, match="no such table"):
+        runner.run_forever(timeout=10)
+    assert script.tried == [1, 1]
+    assert runner.dead_letters.select() == []
+
+
 def test_stops_while_it_retries(parcels: Parcels, run: Run, script: Script) -> None:
     is_tried = Event()
     script.failures[1] = [transient() for _ in range(1000)]

@@ -49,7 +49,9 @@ class ForkGuard:
         """Closes connections, and lets none be opened."""
         with self._changed:
             self._is_forking = True
-        engine.dispose()
+        # Not the engine's dispose(), which has a new pool follow: a connection that is
+        # just being opened would return to the old one, and nobody would close it.
+        engine.pool.dispose()
         with self._changed:
             self._changed.wait_for(lambda: not self._open, PATIENCE)
 

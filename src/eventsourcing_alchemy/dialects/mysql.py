@@ -63,6 +63,7 @@ _FAULTS = {
     1160: Fault.OUTAGE,  # ER_NET_ERROR_ON_WRITE
     1161: Fault.OUTAGE,  # ER_NET_WRITE_INTERRUPTED
     1180: Fault.OUTAGE,  # ER_ERROR_DURING_COMMIT: Galera lost its cluster in COMMIT
+    1290: Fault.OUTAGE,  # ER_OPTION_PREVENTS_STATEMENT: --read-only, a former primary
     1927: Fault.OUTAGE,  # ER_CONNECTION_KILLED
     2002: Fault.OUTAGE,  # CR_CONNECTION_ERROR
     2003: Fault.OUTAGE,  # CR_CONN_HOST_ERROR
@@ -82,10 +83,10 @@ class MySQLDialect(BaseDialect):
         """READ COMMITTED: polls see new rows, and no gaps are locked."""
         options: dict[str, Any] = {"isolation_level": "READ COMMITTED"}
         if url.get_dialect().driver == "pymysql":
-            timeouts = ("connect_timeout", "read_timeout")
-            options["connect_args"] = {
-                name: CONNECT_TIMEOUT for name in timeouts if name not in url.query
-            }
+            timeout = int(str(url.query.get("connect_timeout", CONNECT_TIMEOUT)))
+            options["connect_args"] = {"connect_timeout": timeout}
+            if "read_timeout" not in url.query:
+                options["connect_args"]["read_timeout"] = timeout
         return options
 
     def fault(self, error: BaseException) -> Fault:

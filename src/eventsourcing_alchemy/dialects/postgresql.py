@@ -60,6 +60,7 @@ _FAULTS = {
     "57P02": Fault.OUTAGE,  # crash_shutdown
     "57P03": Fault.OUTAGE,  # cannot_connect_now
     "57P05": Fault.OUTAGE,  # idle_session_timeout
+    "25006": Fault.OUTAGE,  # read_only_sql_transaction: of a former primary
     "25P03": Fault.OUTAGE,  # idle_in_transaction_session_timeout
     "25P04": Fault.OUTAGE,  # transaction_timeout
 }

@@ -3,8 +3,10 @@
 import sqlite3
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import URL, Connection, CursorResult, Engine, QueuePool, event
@@ -75,7 +77,7 @@ class SQLiteDialect(BaseDialect):
 
     def configure(self, engine: Engine, lock_timeout: float) -> None:
         """Durable commits that do not block readers; transactions that we begin."""
-        event.listen(engine, "connect", _configure_connection)
+        event.listen(engine, "connect", partial(_configure_connection, lock_timeout))
         event.listen(engine, "begin", _begin)
         self._lock_timeout = lock_timeout
         if not self.is_private(engine.url):
@@ -147,13 +149,27 @@ class SQLiteDialect(BaseDialect):
         )
 
 
-def _configure_connection(dbapi_connection: Any, _: Any) -> None:
+def _configure_connection(lock_timeout: float, connection: Any, _: Any) -> None:
     # The driver is to begin nothing by itself.
-    dbapi_connection.isolation_level = None
-    cursor = dbapi_connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()
+    connection.isolation_level = None
+    deadline = monotonic() + lock_timeout
+    while not _is_in_wal_mode(connection):
+        if monotonic() > deadline:
+            msg = f"Waited {lock_timeout:g} s for others to open the database"
+            raise LockTimeoutError(msg)
+        sleep(0.005)
+    connection.execute("PRAGMA synchronous=FULL").close()
+
+
+def _is_in_wal_mode(connection: Any) -> bool:
+    """Sets the mode. SQLite does not wait for the others who do so."""
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").close()
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def _begin(connection: Connection) -> None:

@@ -7,7 +7,8 @@ from eventsourcing.persistence import ProgrammingError, Recorder
 from sqlalchemy import Connection
 
 from eventsourcing_alchemy import migrate
-from eventsourcing_alchemy.datastore import Bind, SQLAlchemyDatastore
+from eventsourcing_alchemy.binds import Bind
+from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.validation import checked_name
 
 

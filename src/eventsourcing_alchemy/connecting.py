@@ -1,0 +1,52 @@
+"""Connecting, which another thread can interrupt."""
+
+from functools import partial
+from threading import local
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from eventsourcing_alchemy.interruptions import Attempt, Interruption
+
+_connecting = local()
+"""For each thread, what may interrupt it while it connects."""
+
+
+def connect(engine: Engine, interruption: Interruption | None = None) -> Connection:
+    """A connection, to be closed.
+
+    Args:
+        engine: to connect with.
+        interruption: ends the wait for a server that does not answer.
+
+    Raises:
+        WaitInterruptedError: if the interruption is set.
+    """
+    _connecting.interruption = interruption
+    try:
+        return engine.connect()
+    finally:
+        _connecting.interruption = None
+
+
+def current_interruption() -> Interruption | None:
+    """What may interrupt this thread while it connects."""
+    return getattr(_connecting, "interruption", None)
+
+
+def connect_interruptibly(
+    dialect: Dialect, _: ConnectionPoolEntry, arguments: Any, parameters: Any
+) -> Any:
+    """Connects in a thread of its own; for SQLAlchemy's event `do_connect`.
+
+    Returns:
+        The driver's connection, None where SQLAlchemy may connect as ever.
+    """
+    interruption = current_interruption()
+    if interruption is None:
+        return None
+    return Attempt(
+        partial(dialect.connect, *arguments, **parameters),
+        lambda connection: connection.close(),
+    ).result(interruption)
