@@ -17,9 +17,12 @@ napoleon_use_rtype = False
 nitpicky = True
 # There is no inventory to resolve them with: the build needs no network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(eventsourcing|sqlalchemy|collections|contextlib|threading|uuid)\..*"),
+    (
+        "py:.*",
+        r"(eventsourcing|sqlalchemy|collections|contextlib|datetime|threading|uuid)\..*",
+    ),
     # As docstrings name the library's errors.
     ("py:exc", r"\w+Error"),
     # Type variables are not documented.
-    ("py:class", r"eventsourcing_alchemy\.\w+\.[A-Z]"),
+    ("py:class", r"eventsourcing_alchemy\.\w+\.(T[A-Z]\w+|[A-Z])"),
 ]

@@ -117,14 +117,9 @@ class TestUpgrade:
         assert recorder.insert_events([event]) == [2]
 
     def test_by_applications_that_come_up_together(
-        self,
-        env: dict[str, str],
-        engine: Engine,
-        rows: dict[str, Any],
-        open_factory: OpenFactory,
+        self, env: dict[str, str], engine: Engine, rows: dict[str, Any]
     ) -> None:
-        with open_factory().datastore.reading():  # As it was by the first release.
-            start = barrier(4)
+        start = barrier(4)
         positions = in_processes([partial(come_up, env, start)] * 4)
         assert sorted(each or 0 for each in positions) == [2, 3, 4, 5]
         assert revision(engine) == "es_0002"
