@@ -34,7 +34,6 @@ def pytest_configure(config: pytest.Config) -> None:
         "least_privilege(only=False): also, or only, as the role for applications",
     )
 
-
     if os.environ.get("TEST_SERVERS") == "own":
         servers = ExitStack()
         config.add_cleanup(servers.close)

@@ -4,9 +4,10 @@ from functools import partial
 from threading import local
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine
+from sqlalchemy import Connection, Dialect, Engine, exc
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from eventsourcing_alchemy.errors import CannotConnectError
 from eventsourcing_alchemy.interruptions import Attempt, Interruption
 
 _connecting = local()
@@ -21,13 +22,24 @@ def connect(engine: Engine, interruption: Interruption | None = None) -> Connect
         interruption: ends the wait for a server that does not answer.
 
     Raises:
+        CannotConnectError: if there is none.
         WaitInterruptedError: if the interruption is set.
     """
     _connecting.interruption = interruption
     try:
         return engine.connect()
+    except exc.DBAPIError as error:
+        raise CannotConnectError(str(error.orig)) from error
     finally:
         _connecting.interruption = None
+
+
+def close(connection: Connection) -> None:
+    """Closes a connection; what was done is done, even if it is lost only now."""
+    try:
+        connection.close()
+    except connection.dialect.loaded_dbapi.Error:
+        connection.invalidate()
 
 
 def current_interruption() -> Interruption | None:

@@ -1,7 +1,7 @@
 """A database: connections, and transactions that recorders join."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, TypeVar
 from weakref import finalize
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from eventsourcing_alchemy import engines
 from eventsourcing_alchemy.binds import Bind, connection_of
-from eventsourcing_alchemy.connecting import connect
+from eventsourcing_alchemy.connecting import close, connect
 from eventsourcing_alchemy.errors import translated
 from eventsourcing_alchemy.hints import hints
 from eventsourcing_alchemy.interruptions import Interruption
@@ -124,7 +124,10 @@ class SQLAlchemyDatastore:
         """
         if self.is_in_transaction():
             return attempt()
-        return retry(attempt, self.dialect, self.settings.retry_timeout, settle)
+        result = retry(attempt, self.dialect, self.settings.retry_timeout, settle)
+        if self.outage.is_on:
+            self.outage.end()
+        return result
 
     def is_in_transaction(self) -> bool:
         """Whether the calling code is inside of `transaction()`."""
@@ -240,29 +243,33 @@ class SQLAlchemyDatastore:
             try:
                 yield connection
             finally:
-                self._close(connection, interruption)
+                # Some drivers ask the server to roll back.
+                with self._answering_if_open(connection, interruption):
+                    close(connection)
 
-    def _close(self, connection: Connection, interruption: Interruption | None) -> None:
-        # Some drivers ask the server to roll back.
-        with (
-            self.answering(connection, interruption)
-            if _is_open(connection)
-            else nullcontext()
-        ):
-            connection.close()
+    def _answering_if_open(
+        self, connection: Connection, interruption: Interruption | None = None
+    ) -> AbstractContextManager[None]:
+        if connection.closed or connection.invalidated:
+            return nullcontext()
+        return self.answering(connection, interruption, takes_locks=True)
 
     @contextmanager
     def _outermost(self) -> Iterator[Connection]:
         with (
             self.dialect.writing(self.engine) as engine,
-            ExitStack() as until_committed,
-            engine.begin() as connection,
+            self._connected(None, engine) as connection,
+            ExitStack() as until_ended,
+            connection.begin(),
         ):
-            self.dialect.ensure_begun(connection)
-            with joinable(self.engine, Unit(connection, writes=True)) as unit:
-                yield connection
-            unit.check(self.dialect)
-            until_committed.enter_context(self.answering(connection, takes_locks=True))
+            try:
+                self.dialect.ensure_begun(connection)
+                with joinable(self.engine, Unit(connection, writes=True)) as unit:
+                    yield connection
+                unit.check(self.dialect)
+            finally:
+                # COMMIT or ROLLBACK follows.
+                until_ended.enter_context(self._answering_if_open(connection))
         _wake(unit)
 
     @contextmanager
@@ -290,7 +297,3 @@ class SQLAlchemyDatastore:
 def _wake(unit: Unit) -> None:
     for topic in unit.hints:
         hints.wake(topic)
-
-
-def _is_open(connection: Connection) -> bool:
-    return not connection.closed and not connection.invalidated

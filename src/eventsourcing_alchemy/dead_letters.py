@@ -3,7 +3,6 @@
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from traceback import format_exception_only
 from typing import Any
 
 from eventsourcing.application import Application
@@ -28,15 +27,13 @@ from sqlalchemy import (
     update,
 )
 
+from eventsourcing_alchemy.errors import text_of
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
-from eventsourcing_alchemy.recorders.tracking import redoing
+from eventsourcing_alchemy.recorders.tracking import redoing, sql_recorder
 from eventsourcing_alchemy.tables import dead_letters
 from eventsourcing_alchemy.validation import LONGEST_TOPIC, checked_count, checked_name
 
 logger = logging.getLogger("eventsourcing_alchemy")
-
-LONGEST_ERROR = 10_000
-"""Characters of the text of an error that are stored; the rest is cut off."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class DeadLetter:
         application_name: of the application that it follows.
         notification_id: the position of the event.
         topic: of the event.
-        error: of the last attempt: type and message, up to `LONGEST_ERROR` characters.
+        error: of the last attempt: type and message, up to `LONGEST_TEXT` characters.
         attempts: how often it was tried.
         recorded_at: when it was passed over, in UTC, by the database's clock.
     """
@@ -78,10 +75,13 @@ class DeadLetters:
 
     Args:
         recorder: the view, or process recorder, of the projection.
+
+    Raises:
+        ProgrammingError: if it is not one of this package.
     """
 
-    def __init__(self, recorder: SQLAlchemyTrackingRecorder) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: TrackingRecorder) -> None:
+        self._recorder = sql_recorder(recorder)
 
     def record(
         self, tracking: Tracking, topic: str, error: BaseException, attempts: int
@@ -235,13 +235,6 @@ class DeadLetters:
     ) -> CursorResult[Any]:
         options = self._recorder.datastore.options
         return connection.execute(statement, execution_options=options)
-
-
-def text_of(error: BaseException) -> str:
-    """Type and message of an error, in characters that every database stores."""
-    text = "".join(format_exception_only(error)).strip()[:LONGEST_ERROR]
-    text = text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
-    return text[:LONGEST_ERROR]
 
 
 def _place(recorder: SQLAlchemyTrackingRecorder) -> object:

@@ -1,8 +1,9 @@
 """Engines, shared by everything in a process that uses the same database."""
 
-from collections.abc import Hashable
-from contextlib import ExitStack
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from eventsourcing.utils import TopicError, resolve_topic
@@ -24,20 +25,17 @@ from eventsourcing_alchemy.connecting import (
 )
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.lookup import dialect_for
-from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.errors import CannotConnectError, ConfigurationError, text_of
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.hints import hints
 from eventsourcing_alchemy.outages import Outage
 from eventsourcing_alchemy.registry import Registry
+from eventsourcing_alchemy.sessions import SESSION_TIMEOUT, watch_sessions
 from eventsourcing_alchemy.settings import Settings
-from eventsourcing_alchemy.sockets import keep_alive
+from eventsourcing_alchemy.sockets import answering, keep_alive
 from eventsourcing_alchemy.watchdog import Watchdog
 
 _POOL = "eventsourcing_alchemy_pool"
-_BEGINNING = "eventsourcing_alchemy_beginning"
-
-SESSION_TIMEOUT = 10.0
-"""Seconds of silence for the statements that prepare a session."""
 
 
 class SharedEngine:
@@ -72,14 +70,12 @@ class SharedEngine:
             self._listen()
 
     def _listen(self) -> None:
-        # First and last of those that prepare a session, by statements.
-        event.listen(self.engine, "connect", self._begin_session, insert=True)
         event.listen(self.engine, "connect", self._note_pool)
-        event.listen(self.engine, "connect", self._have_session)
         event.listen(self.engine, "checkin", self._close_returned)
         event.listen(self.engine, "handle_error", self._note_outage)
         if not self.is_private:
             event.listen(self.engine, "do_connect", connect_interruptibly)
+        watch_sessions(self.engine, self._watching)
 
     def _refuse_shared_memory(self) -> None:
         if self.is_private and not isinstance(self.engine.pool, QueuePool):
@@ -100,18 +96,13 @@ class SharedEngine:
             self._is_closed = True
             self.engine.dispose()
 
-    def _begin_session(self, connection: Any, entry: ConnectionPoolEntry) -> None:
+    def _watching(self, connection: Any) -> AbstractContextManager[None]:
         descriptor = self.dialect.descriptor(connection)
         if descriptor is not None:
             keep_alive(descriptor)
-        interruption = current_interruption()
-        entry.info[_BEGINNING] = beginning = ExitStack()
-        beginning.enter_context(
-            self.watchdog.watching(connection, SESSION_TIMEOUT, interruption)
+        return self.watchdog.watching(
+            connection, SESSION_TIMEOUT, current_interruption()
         )
-
-    def _have_session(self, _: Any, entry: ConnectionPoolEntry) -> None:
-        entry.info.pop(_BEGINNING).close()
 
     def _note_outage(self, context: ExceptionContext) -> None:
         # Also where the server stays connected, but is of no use: another one may be.
@@ -191,9 +182,20 @@ def for_listening(settings: Settings, engine: Engine) -> Engine:
         settings = replace(
             settings, url=settings.listen_url, engine_topic=None, creator_topic=None
         )
+    return unpooled(settings, engine)
+
+
+def unpooled(settings: Settings, engine: Engine) -> Engine:
+    """An engine for connections now and then, unless there is one of the user's own."""
     if settings.engine_topic is not None:
         return engine
-    return _create(replace(settings, engine_options={"poolclass": NullPool}))
+    own = _create(replace(settings, engine_options={"poolclass": NullPool}))
+    descriptor = dialect_for(own.url.get_backend_name()).descriptor
+    watch_sessions(
+        own,
+        lambda connection: answering(partial(descriptor, connection), SESSION_TIMEOUT),
+    )
+    return own
 
 
 def _key(settings: Settings) -> Hashable:
@@ -220,9 +222,8 @@ def _create(settings: Settings) -> Engine:
         **dialect.engine_options(settings.url, settings.lock_timeout),
     }
     if settings.creator_topic is not None:
-        options["creator"] = _topic(
-            "SQLALCHEMY_CONNECTION_CREATOR_TOPIC", settings.creator_topic
-        )
+        creator = _topic("SQLALCHEMY_CONNECTION_CREATOR_TOPIC", settings.creator_topic)
+        options["creator"] = partial(_call_creator, creator)
     try:
         if settings.url.get_dialect().is_async:
             msg = (
@@ -246,6 +247,14 @@ def _create(settings: Settings) -> Engine:
         f"{settings.url.drivername!r}: see the documentation of that database's driver"
     )
     raise ConfigurationError(msg)
+
+
+def _call_creator(creator: Callable[[], Any]) -> Any:
+    try:
+        return creator()
+    except OSError as error:  # Of what it asks for a token, say.
+        msg = f"The connection creator failed: {text_of(error)}"
+        raise CannotConnectError(msg) from error
 
 
 def _resolve(settings: Settings) -> Engine:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import format_exception_only
 
 from eventsourcing import persistence as host
 from sqlalchemy import exc
@@ -15,8 +16,27 @@ class ConfigurationError(host.InfrastructureFactoryError, OSError):
     """
 
 
-class LockTimeoutError(host.OperationalError):
+class TransientError(host.OperationalError):
+    """Nothing was done, and another try may succeed."""
+
+
+class LockTimeoutError(TransientError):
     """A lock was not released in time by another thread of this process."""
+
+
+class CannotConnectError(host.OperationalError):
+    """There is no connection, so nothing was sent to the database."""
+
+
+LONGEST_TEXT = 10_000
+"""Characters of the text of an error that are stored, or logged."""
+
+
+def text_of(error: BaseException) -> str:
+    """Type and message of an error, in characters that every database stores."""
+    text = "".join(format_exception_only(error)).strip()[:LONGEST_TEXT]
+    text = text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+    return text[:LONGEST_TEXT]
 
 
 # The first class that matches decides, so subclasses come before their bases.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import exc
 
-from eventsourcing_alchemy.errors import LockTimeoutError
+from eventsourcing_alchemy.errors import CannotConnectError, TransientError
 
 if TYPE_CHECKING:
     from eventsourcing_alchemy.dialects.base import BaseDialect
@@ -17,6 +17,10 @@ class Fault(Enum):
     CONFLICT = auto()
     """Rolled back for certain, because of others: the next try may succeed."""
 
+    CANCELLED = auto()
+    """Rolled back for certain, by an operator or a limit of time. It may succeed, or be
+    too much."""
+
     OUTAGE = auto()
     """The connection is lost, or cannot be made. A COMMIT that was under way may have
     been carried out, or not."""
@@ -25,8 +29,13 @@ class Fault(Enum):
     """Rolled back for certain, for want of disk, memory or connections: it may succeed
     when somebody has made room."""
 
+    REFUSED = auto()
+    """The database will not do such things, as it is: a missing table or privilege, a
+    password."""
+
     LASTING = auto()
-    """It will not heal by itself: a missing table, a password, a constraint."""
+    """It will not heal by itself: a constraint, a value that does not fit, and all that
+    is not about a database."""
 
 
 def fault_of(error: BaseException, dialect: "BaseDialect") -> Fault:
@@ -38,15 +47,20 @@ def fault_of(error: BaseException, dialect: "BaseDialect") -> Fault:
         dialect: of the database.
     """
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()  # It may be its own cause.
+    fault = Fault.LASTING
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, exc.DBAPIError) and cause.orig is not None:
             return _fault_of_driver(cause, cause.orig, dialect)
         if isinstance(cause, exc.TimeoutError):  # Of a pool.
             return Fault.SHORTAGE
-        if isinstance(cause, LockTimeoutError):
+        if isinstance(cause, TransientError):
             return Fault.CONFLICT
+        if isinstance(cause, CannotConnectError):
+            fault = Fault.OUTAGE  # Unless its own cause tells better.
         cause = cause.__cause__
-    return Fault.LASTING
+    return fault
 
 
 def _fault_of_driver(

@@ -7,6 +7,8 @@ from enum import StrEnum
 from threading import Lock
 from time import monotonic
 
+from eventsourcing_alchemy.errors import text_of
+
 
 class State(StrEnum):
     """What a runner is doing."""
@@ -59,14 +61,17 @@ class Progress:
     Attributes:
         state: of the runner.
         last_error: type and message of the error that was met last, None for none.
+        is_idle: whether there was nothing to do when it was looked for last.
     """
 
     def __init__(self) -> None:
         self.state = State.STANDBY
         self.last_error: str | None = None
+        self.is_idle = False
         self._lock = Lock()
-        self._position: int | None = None
+        self._position = 0
         self._moved_at = monotonic()
+        self._busy_since: float | None = None
 
     def failed(self, error: BaseException, state: State = State.RETRYING) -> None:
         """Notes an error.
@@ -76,22 +81,49 @@ class Progress:
             state: that the runner is in because of it.
         """
         self.state = state
-        self.last_error = f"{type(error).__name__}: {error}"
+        self.last_error = text_of(error)
+
+    def noted(self, error: BaseException) -> None:
+        """Notes an error that changes nothing, nor hides the one that ended it."""
+        if self.state is not State.FAILED:
+            self.last_error = text_of(error)
+
+    def recovered(self) -> None:
+        """Notes that what was tried again has succeeded."""
+        if self.state is State.RETRYING:
+            self.state = State.FOLLOWING
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Notes that an event is processed in the block."""
+        self.is_idle = False
+        self._busy_since = monotonic()
+        try:
+            yield
+        finally:
+            self._busy_since = None
+
+    def busy_for(self) -> float:
+        """Seconds since the event was begun that is processed now; 0 for none."""
+        since = self._busy_since
+        return 0.0 if since is None else monotonic() - since
 
     @contextmanager
     def ended_by_errors(self) -> Iterator[None]:
         """Notes an error that leaves the block: it ends the runner."""
         try:
             yield
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
             self.failed(error, State.FAILED)
             raise
 
     def reached(self, position: int | None) -> None:
         """Notes the position that was reached, or seen."""
         with self._lock:
-            if position != self._position:
-                self._position = position
+            if (position or 0) > self._position:
+                self._position = position or 0
                 self._moved_at = monotonic()
 
     def still_for(self) -> float:

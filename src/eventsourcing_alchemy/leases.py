@@ -179,7 +179,7 @@ class Lease:
                     logger.warning("Another copy has taken %s", str(self))
                     return
                 is_failing = False
-            except PersistenceError as error:
+            except Exception as error:  # Also of a connection creator of the user's.
                 if not is_failing:
                     logger.warning("Cannot renew %s yet: %s", str(self), str(error))
                 is_failing = True

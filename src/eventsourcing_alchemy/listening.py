@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Hashable
+from functools import partial
 from os import getpid
 
 from eventsourcing.persistence import NotSupportedError, PersistenceError
 
 from eventsourcing_alchemy import engines
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
-from eventsourcing_alchemy.dialects.base import Listening
+from eventsourcing_alchemy.dialects.base import BaseDialect, Listening
 from eventsourcing_alchemy.errors import translated
+from eventsourcing_alchemy.faults import Fault, fault_of
 from eventsourcing_alchemy.hints import hints
 from eventsourcing_alchemy.registry import Registry
 
@@ -69,18 +71,26 @@ def listen(datastore: SQLAlchemyDatastore) -> Ear | None:
     key = getpid(), datastore.database, settings.listen_url
     try:
         with translated():
-            return Ear(_listeners.acquire(key, lambda: _open(datastore)), key)
-    except CannotListenError:
-        if settings.subscribe == "notify":
-            raise
-        return None
+            listening = _listeners.acquire(key, lambda: _open(datastore))
     except PersistenceError as error:
         if settings.subscribe == "notify":
             raise
-        if key not in _warned:
-            _warned.add(key)
-            logger.warning("Cannot LISTEN, so polls instead: %s", str(error))
+        if not isinstance(error, CannotListenError):
+            _warn(key, str(error))
         return None
+    if listening.failure is not None:
+        _warn(key, listening.failure)
+    return Ear(listening, key)
+
+
+def _warn(key: Hashable, reason: str) -> None:
+    if key not in _warned:
+        _warned.add(key)
+        logger.warning("Cannot LISTEN, so polls instead: %s", reason)
+
+
+def _can_wait(subscribe: str, dialect: BaseDialect, error: BaseException) -> bool:
+    return subscribe == "auto" and fault_of(error, dialect) is Fault.OUTAGE
 
 
 def _open(datastore: SQLAlchemyDatastore) -> Listening:
@@ -88,9 +98,10 @@ def _open(datastore: SQLAlchemyDatastore) -> Listening:
     database = datastore.database
     listening = datastore.dialect.listen(
         engines.for_listening(datastore.settings, datastore.engine),
-        datastore.engine,
+        engines.unpooled(datastore.settings, datastore.engine),
         lambda name: hints.wake((database, "events", name)),
         datastore.outage,
+        partial(_can_wait, datastore.settings.subscribe, datastore.dialect),
     )
     if listening is None:
         driver = datastore.engine.dialect.driver

@@ -1,6 +1,7 @@
 """Reading the events of an application in the order of their positions."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from eventsourcing.persistence import Notification, StoredEvent
@@ -8,6 +9,7 @@ from sqlalchemy import Connection, Select, Table
 
 from eventsourcing_alchemy import statements
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.errors import TransientError
 from eventsourcing_alchemy.interruptions import Interruption
 
 LAST_POSITION = 2**63 - 1
@@ -124,14 +126,26 @@ class NotificationReader:
             row = self._execute(connection, statement, parameters).one_or_none()
         if row is None:
             return None
-        recorded_at, now = (time.replace(tzinfo=None) for time in row)
+        recorded_at, now = (
+            # In a zone with daylight saving, Python subtracts what the clocks show.
+            time if time.tzinfo is None else time.astimezone(UTC)
+            for time in row
+        )
         age: float = (now - recorded_at).total_seconds()
         return max(0.0, age)
 
     def state(self, position: int) -> bytes:
-        """The state of the event at a position."""
+        """The state of the event at a position.
+
+        Raises:
+            TransientError: if there is none: another server may be behind.
+        """
         parameters = {"application": self._name, "position": position}
-        return bytes(self._scalar(statements.state_at(self._table), parameters))
+        state = self._scalar(statements.state_at(self._table), parameters)
+        if state is None:
+            msg = f"The event at position {position} is not on this server, or not yet"
+            raise TransientError(msg)
+        return bytes(state)
 
     def _last_position(self, connection: Connection) -> int:
         parameters = {"application": self._name}

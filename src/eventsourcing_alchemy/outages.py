@@ -5,6 +5,8 @@ from collections.abc import Callable
 from threading import RLock
 from time import monotonic
 
+from eventsourcing_alchemy.errors import text_of
+
 logger = logging.getLogger("eventsourcing_alchemy")
 
 
@@ -36,7 +38,7 @@ class Outage:
                 return
             self._since = monotonic()
             # Not the error, whose traceback would keep what was in use.
-            self.reason = reason = f"{type(error).__name__}: {error}"
+            self.reason = reason = text_of(error)
         logger.warning("The database cannot be used, and is tried again: %s", reason)
 
     def end(self) -> None:

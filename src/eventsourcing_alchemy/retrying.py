@@ -13,6 +13,7 @@ from eventsourcing.persistence import (
 
 from eventsourcing_alchemy.backoff import Backoff
 from eventsourcing_alchemy.dialects.base import BaseDialect
+from eventsourcing_alchemy.errors import CannotConnectError, text_of
 from eventsourcing_alchemy.faults import Fault, fault_of
 from eventsourcing_alchemy.outages import Outage
 
@@ -62,12 +63,13 @@ def retry(
             return found
         except PersistenceError as error:
             fault = fault_of(error, dialect)
-            if fault not in {Fault.CONFLICT, Fault.OUTAGE}:
+            if fault not in {Fault.CONFLICT, Fault.CANCELLED, Fault.OUTAGE}:
                 raise
             deadline = deadline or monotonic() + timeout
             if monotonic() + pause > deadline:
                 raise
-            is_ambiguous = is_ambiguous or fault is Fault.OUTAGE
+            was_sent = not isinstance(error, CannotConnectError)
+            is_ambiguous = is_ambiguous or (fault is Fault.OUTAGE and was_sent)
             logger.debug("Tries again: %s", str(error))
         sleep(pause)
     raise AssertionError  # The pauses do not end.
@@ -121,6 +123,8 @@ class Endurance:
             try:
                 result = attempt()
             except WaitInterruptedError:
+                if not self._is_stopped():
+                    raise  # It is the caller's own.
                 break
             except Exception as error:
                 if self._is_stopped() and isinstance(error, PersistenceError):
@@ -130,14 +134,16 @@ class Endurance:
                 failed(error)
                 self._wait(pause)
             else:
-                if failures:
+                if failures or self._outage.is_on:
                     self._outage.end()
                 return result
         return None
 
     def _bear(self, error: Exception, failures: int) -> None:
         fault = fault_of(error, self._dialect)
-        if fault is Fault.LASTING:
+        if fault in {Fault.LASTING, Fault.REFUSED}:
             raise error
-        if fault is not Fault.CONFLICT or failures >= CONFLICTS_BEFORE_WARNING:
+        if fault is Fault.OUTAGE:
             self._outage.begin(error)
+        elif failures == (CONFLICTS_BEFORE_WARNING if fault is Fault.CONFLICT else 1):
+            logger.warning("Fails, and is tried again: %s", text_of(error))

@@ -7,7 +7,11 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 from weakref import ReferenceType
 
-from eventsourcing.persistence import PersistenceError, ProgrammingError
+from eventsourcing.persistence import (
+    PersistenceError,
+    ProgrammingError,
+    TrackingRecorder,
+)
 from eventsourcing.projection import (
     ApplicationSubscription,
     BaseProjectionRunner,
@@ -26,11 +30,12 @@ from eventsourcing_alchemy.recorders import (
     SQLAlchemyApplicationRecorder,
     SQLAlchemyTrackingRecorder,
 )
+from eventsourcing_alchemy.recorders.tracking import sql_recorder
 from eventsourcing_alchemy.sources import source_of
 from eventsourcing_alchemy.workers import Worker
 
 TApplication = TypeVar("TApplication")
-TView = TypeVar("TView", bound=SQLAlchemyTrackingRecorder)
+TView = TypeVar("TView", bound=TrackingRecorder)
 TEventSourcedProjection = TypeVar(
     "TEventSourcedProjection", bound=EventSourcedProjection[Any]
 )
@@ -56,6 +61,14 @@ class _Runner(BaseProjectionRunner[TApplication]):
         frozen_after: float,
     ) -> None:
         """Before the host's constructor, which starts to process events."""
+        if not isinstance(poison, PoisonPolicy | None):
+            raise ProgrammingError(f"poison is {poison!r}: expected a PoisonPolicy")
+        for name, seconds in (
+            ("lease_duration", lease_duration),
+            ("frozen_after", frozen_after),
+        ):
+            if not isinstance(seconds, int | float | None):
+                raise ProgrammingError(f"{name} is {seconds!r}: expected seconds")
         self._policy = poison or PoisonPolicy()
         self._lease_duration = lease_duration
         self._frozen_after = frozen_after
@@ -69,15 +82,7 @@ class _Runner(BaseProjectionRunner[TApplication]):
 
     @property
     def _sql_recorder(self) -> SQLAlchemyTrackingRecorder:
-        recorder = self._tracking_recorder
-        if not isinstance(recorder, SQLAlchemyTrackingRecorder):
-            msg = (
-                f"{type(self).__name__} needs a recorder of this package to track "
-                f"events with, and not {recorder!r}: set PERSISTENCE_MODULE for the "
-                f"projection"
-            )
-            raise ProgrammingError(msg)
-        return recorder
+        return sql_recorder(self._tracking_recorder)
 
     def health(self) -> Health:
         """How the projection is doing, asked of the database.
@@ -90,7 +95,7 @@ class _Runner(BaseProjectionRunner[TApplication]):
             try:
                 seen = self._measured()
             except PersistenceError as error:
-                self._progress.last_error = f"{type(error).__name__}: {error}"
+                self._progress.noted(error)
         self._health = replace(
             seen,
             state=self._state(),
@@ -100,9 +105,11 @@ class _Runner(BaseProjectionRunner[TApplication]):
         return self._health
 
     def _is_frozen(self, seen: Health) -> bool:
-        has_waited = seen.lag_seconds is None or seen.lag_seconds >= self._frozen_after
-        is_still = self._progress.still_for() >= self._frozen_after
-        return seen.lag > 0 and has_waited and is_still
+        """Whether an event takes too long, or nobody has come to it."""
+        after, progress = self._frozen_after, self._progress
+        is_waiting = (seen.lag_seconds or 0) >= after and progress.still_for() >= after
+        is_left = is_waiting and not progress.is_idle
+        return seen.lag > 0 and (is_left or progress.busy_for() >= after)
 
     def _measured(self) -> Health:
         position = self._tracking_recorder.max_tracking_id(self.app_name)
@@ -167,7 +174,8 @@ class _Runner(BaseProjectionRunner[TApplication]):
             return
         try:
             worker = owner._work(subscription, projection, is_stopping)  # noqa: SLF001
-        except ProgrammingError as error:
+        except Exception as error:
+            owner._progress.failed(error, State.FAILED)  # noqa: SLF001
             owner._thread_error = error  # noqa: SLF001
             is_stopping.set()
             return

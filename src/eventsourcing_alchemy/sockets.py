@@ -3,8 +3,9 @@
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from threading import Timer
 
 KEEPALIVE_IDLE = 30
 """Seconds of silence after which the peer is asked whether it is there."""
@@ -66,3 +67,29 @@ def shut_down(descriptor: int) -> None:
     """Makes whoever reads from the socket see its end."""
     with suppress(OSError), _duplicate(descriptor) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def answering(descriptor: Callable[[], int | None], seconds: float) -> Iterator[None]:
+    """Shuts a socket down if the block takes too long.
+
+    Args:
+        descriptor: tells that of the socket; may raise if it is closed.
+        seconds: for the block.
+    """
+
+    def end() -> None:
+        # Asked only now: a descriptor may be another connection's by then.
+        with suppress(Exception):
+            current = descriptor()
+            if current is not None:
+                shut_down(current)
+
+    timer = Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()

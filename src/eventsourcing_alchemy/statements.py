@@ -1,4 +1,4 @@
-"""The statements that read, and those that track, each built once."""
+"""The statements, each built once."""
 
 from functools import cache
 from typing import Any
@@ -35,6 +35,25 @@ def _application_id() -> ScalarSelect[int]:
         select(applications.c.id)
         .where(applications.c.name == bindparam("application"))
         .scalar_subquery()
+    )
+
+
+@cache
+def advance_position() -> Update:
+    """Moves the counter of `:application` on by `:count`."""
+    count = bindparam("count", type_=BigInteger)
+    return (
+        update(applications)
+        .where(applications.c.name == bindparam("application"))
+        .values(last_notification_id=applications.c.last_notification_id + count)
+    )
+
+
+@cache
+def application() -> Any:
+    """The ID and the last position of `:application`."""
+    return select(applications.c.id, applications.c.last_notification_id).where(
+        applications.c.name == bindparam("application")
     )
 
 

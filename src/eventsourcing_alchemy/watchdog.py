@@ -1,6 +1,5 @@
 """Connections on which no answer comes are closed."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from threading import Condition, Thread, current_thread
@@ -9,8 +8,6 @@ from typing import Any
 
 from eventsourcing_alchemy.interruptions import Interruption
 from eventsourcing_alchemy.sockets import quiet_seconds, shut_down
-
-logger = logging.getLogger("eventsourcing_alchemy")
 
 GRACE = 0.03
 """Seconds that are left to an operation that is interrupted."""
@@ -62,12 +59,13 @@ class Watchdog:
         self._wakes_at = 0.0
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the thread, as soon as nothing is watched."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
             thread = self._thread
-        if thread is not None and thread is not current_thread():
+            is_busy = bool(self._operations)
+        if thread is not None and thread is not current_thread() and not is_busy:
             thread.join(PATIENCE)
 
     @contextmanager
@@ -119,7 +117,7 @@ class Watchdog:
 
     def _run(self) -> None:
         with self._changed:
-            while not self._is_closed:
+            while self._operations or not self._is_closed:
                 now = monotonic()
                 for operation in list(self._operations):
                     if operation.deadline <= now:
@@ -127,6 +125,7 @@ class Watchdog:
                 deadlines = [each.deadline for each in self._operations]
                 self._wakes_at = min(deadlines, default=now + IDLE)
                 self._changed.wait(max(0, self._wakes_at - now))
+            self._thread = None
 
     def _look_at(self, operation: Operation, now: float) -> None:
         descriptor = None
@@ -140,6 +139,4 @@ class Watchdog:
             operation.deadline = now + operation.patience - quiet
             return
         self._operations.discard(operation)
-        if operation.patience:
-            logger.debug("No answer in %g s: closes the connection", quiet)
         shut_down(descriptor)

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Event
 from time import monotonic
 from typing import Any, TypeVar
 
 from eventsourcing.persistence import (
-    DataError,
     IntegrityError,
     Mapper,
     Notification,
@@ -18,6 +18,8 @@ from eventsourcing.persistence import (
 from eventsourcing.projection import EventSourcedProjection, Projection
 
 from eventsourcing_alchemy.dead_letters import DeadLetters
+from eventsourcing_alchemy.errors import text_of
+from eventsourcing_alchemy.faults import Fault, fault_of
 from eventsourcing_alchemy.health import Progress, State
 from eventsourcing_alchemy.leases import Lease
 from eventsourcing_alchemy.policies import PoisonPolicy
@@ -28,6 +30,11 @@ from eventsourcing_alchemy.sources import Source
 T = TypeVar("T")
 
 logger = logging.getLogger("eventsourcing_alchemy")
+
+SUSPICIOUS = 10
+"""Failures in a row after which an event, and not the database, is suspected."""
+
+_MAYBE_OF_EVENT = {Fault.OUTAGE, Fault.CANCELLED}
 
 SAVE_INTERVAL = 0.1
 """Seconds between two records of a position that only events without interest moved."""
@@ -69,6 +76,7 @@ class Worker:
         self._lease = lease
         self._progress = progress
         self._stopping = stopping
+        self._is_over = False
         self._last_returned = 0
         self._considered = 0
         self._saved_at = 0.0
@@ -93,6 +101,7 @@ class Worker:
         """
         while not self._stopping.is_set():
             with self._progress.ended_by_errors(), self._turn():
+                self._is_over = False
                 position = self._endure(self._reached)
                 if position is None:
                     continue
@@ -114,7 +123,7 @@ class Worker:
         Raises:
             Exception: what is wrong with the event, if the policy is to stop.
         """
-        with self._progress.ended_by_errors():
+        with self._progress.ended_by_errors(), self._progress.busy():
             self._attempt(notification, tracking)
         if not self._is_to_stop():
             self._progress.reached(tracking.notification_id)
@@ -123,7 +132,7 @@ class Worker:
     def _attempt(self, notification: Notification, tracking: Tracking) -> None:
         for attempt, pause in enumerate(self._policy.backoff.pauses(), 1):
             try:
-                self._endure(lambda: self._process(notification, tracking))
+                self._process_enduringly(notification, tracking)
             except Exception as error:
                 if self._was_processed(error, tracking):
                     return
@@ -151,8 +160,11 @@ class Worker:
             yield
 
     def _is_to_stop(self) -> bool:
+        # What is over stays over, even if the lease is renewed too late: the event in
+        # progress may have been given up.
         is_lost = self._lease is not None and not self._lease.is_held
-        return is_lost or self._stopping.is_set()
+        self._is_over = self._is_over or is_lost or self._stopping.is_set()
+        return self._is_over
 
     def _until_turn_ends(
         self, source: Source
@@ -161,7 +173,9 @@ class Worker:
             has_passed = source.position > self._considered
             notification = source.look(SAVE_INTERVAL if has_passed else None)
             if notification is None:
+                self._progress.is_idle = True
                 self._endure(lambda: self._save_position(source.position))
+                self._progress.recovered()
             elif not self._is_to_stop():
                 self._last_returned = self._considered = notification.id
                 yield notification, Tracking(self._name, notification.id)
@@ -186,6 +200,35 @@ class Worker:
     def _reached(self) -> int:
         return self._recorder.max_tracking_id(self._name) or 0
 
+    def _process_enduringly(
+        self, notification: Notification, tracking: Tracking
+    ) -> None:
+        """Processes an event as soon as the database lets it.
+
+        What ends the connection, or takes too long, each time, while the database
+        answers to others, is the event itself.
+        """
+        failures = 0
+
+        def failed(error: Exception) -> None:
+            nonlocal failures
+            failures += 1
+            self._progress.failed(error)
+            dialect = self._recorder.datastore.dialect
+            is_suspect = fault_of(error, dialect) in _MAYBE_OF_EVENT
+            if failures >= SUSPICIOUS and is_suspect and self._answers():
+                raise error
+
+        call = partial(self._process, notification, tracking)
+        self._enduring_in_turn.call(call, failed)
+
+    def _answers(self) -> bool:
+        try:
+            self._reached()
+        except PersistenceError:
+            return False
+        return True
+
     def _process(self, notification: Notification, tracking: Tracking) -> None:
         domain_event = self._mapper.to_domain_event(notification)
         self._projection.process_event(domain_event, tracking)
@@ -204,7 +247,9 @@ class Worker:
         error: Exception,
         attempts: int,
     ) -> None:
-        if not self._policy.dead_letter or not _may_be_of_event(error):
+        dialect = self._recorder.datastore.dialect
+        is_refused = fault_of(error, dialect) is Fault.REFUSED
+        if is_refused or not self._policy.dead_letter:
             raise error
         self._log(notification, tracking, error, attempts)
         letters = DeadLetters(self._recorder)
@@ -224,7 +269,7 @@ class Worker:
         attempts: int,
     ) -> None:
         logger.warning(
-            "Projection %r failed at position %d of %r (%s), attempt %d of %d: %r",
+            "Projection %r failed at position %d of %r (%s), attempt %d of %d: %s",
             self._recorder.name,
             tracking.notification_id,
             self._name,
@@ -232,14 +277,8 @@ class Worker:
             attempts,
             self._policy.attempts,
             # Not the error itself, whose traceback would keep the view.
-            repr(error),
+            text_of(error),
         )
 
     def _endure(self, call: Callable[[], T]) -> T | None:
         return self._enduring_in_turn.call(call, self._progress.failed)
-
-
-def _may_be_of_event(error: Exception) -> bool:
-    """Whether another event may do better: not where a table is missing, say."""
-    is_of_event = isinstance(error, IntegrityError | DataError)
-    return is_of_event or not isinstance(error, PersistenceError)

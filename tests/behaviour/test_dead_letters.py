@@ -34,12 +34,8 @@ from eventsourcing_alchemy import (
     SQLAlchemyProcessRecorder,
     SQLAlchemyTrackingRecorder,
 )
-from eventsourcing_alchemy.dead_letters import (
-    LONGEST_ERROR,
-    DeadLetter,
-    DeadLetters,
-    text_of,
-)
+from eventsourcing_alchemy.dead_letters import DeadLetter, DeadLetters
+from eventsourcing_alchemy.errors import LONGEST_TEXT, text_of
 from eventsourcing_alchemy.tables import events, tracking
 from factories import OpenFactory
 
@@ -191,10 +187,10 @@ class TestErrorTexts:
                 "ValueError: %(x)s %s :y ? '\";--\\",
             ),
             (ValueError("é\n🙂\uffff"), "ValueError: é\n🙂\uffff"),
-            (ValueError("🙂" * 10**6), f"ValueError: {'🙂' * (LONGEST_ERROR - 12)}"),
+            (ValueError("🙂" * 10**6), f"ValueError: {'🙂' * (LONGEST_TEXT - 12)}"),
             (
                 ValueError("\0" * 10**6),
-                ("ValueError: " + "\\x00" * LONGEST_ERROR)[:LONGEST_ERROR],
+                ("ValueError: " + "\\x00" * LONGEST_TEXT)[:LONGEST_TEXT],
             ),
             (KeyboardInterrupt(), "KeyboardInterrupt"),
         ],

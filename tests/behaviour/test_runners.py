@@ -16,13 +16,15 @@ from eventsourcing.dispatch import singledispatchmethod
 from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import (
     IntegrityError,
+    PersistenceError,
     ProgrammingError,
     Tracking,
+    WaitInterruptedError,
 )
 from eventsourcing.popo import POPOTrackingRecorder
 from eventsourcing.projection import EventSourcedProjection, Projection
 from eventsourcing.utils import get_topic
-from sqlalchemy import Column, Integer, MetaData, Table, select
+from sqlalchemy import Column, Integer, MetaData, Table, select, text
 
 from backends import Capability
 from eventsourcing_alchemy import (
@@ -32,9 +34,11 @@ from eventsourcing_alchemy import (
     SQLAlchemyMaterialisedView,
     SQLAlchemyProjectionRunner,
     State,
+    retrying,
     upsert,
+    workers,
 )
-from eventsourcing_alchemy.errors import LockTimeoutError
+from eventsourcing_alchemy.errors import CannotConnectError, LockTimeoutError
 from eventsourcing_alchemy.retrying import CONFLICTS_BEFORE_WARNING
 from eventsourcing_alchemy.tables import leases
 
@@ -211,9 +215,9 @@ def test_what_heals_is_tried_again(
     assert runner.view.all() == {1: 1, 2: 1, 3: 1}
     assert script.tried == [1, *[2] * (tries + 1), 3]
     told = [each.message for each in caplog.records if "database" in each.message]
-    assert len(told) == 2
-    assert told[0].startswith("The database cannot be used")
-    assert told[1].startswith("The database can be used again")
+    assert told == []
+    (warning,) = [each.message for each in caplog.records if "again" in each.message]
+    assert warning.startswith("Fails, and is tried again")
     assert "for the moment" in str(runner.health().last_error)
 
 
@@ -294,6 +298,57 @@ def test_events_that_cannot_be_read_are_poison(
     runner.wait(last, timeout=10)
 
 
+def test_what_costs_the_connection_each_time_is_poison(
+    parcels: Parcels, run: Run, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is fine: it answers to others."""
+    monkeypatch.setattr(retrying, "ENDURING_BACKOFF", QUICK)
+    last = parcels.send()
+    script.failures[1] = [CannotConnectError("gone") for _ in range(workers.SUSPICIOUS)]
+    runner = run(poison=PoisonPolicy(dead_letter=True))
+    runner.wait(last, timeout=10)
+    [letter] = runner.dead_letters.select()
+    assert letter.error.endswith("CannotConnectError: gone")
+
+
+def test_an_interruption_of_the_projections_own_is_poison(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    parcels.send()
+    script.failures[1] = [WaitInterruptedError("of another wait")]
+    runner = run()
+    with pytest.raises(WaitInterruptedError, match="of another wait"):
+        runner.run_forever(timeout=10)
+    assert runner.health().state is State.FAILED
+
+
+def test_an_error_that_is_its_own_cause(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    parcels.send()
+    error = ValueError("round and round")
+    error.__cause__ = error
+    script.failures[1] = [error]
+    with pytest.raises(ValueError, match="round and round"):
+        run().run_forever(timeout=10)
+    error.__cause__ = error.__traceback__ = None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"poison": "stop"}, {"lease_duration": "5"}, {"frozen_after": "60"}],
+)
+def test_refuses_arguments_of_other_types(run: Run, arguments: dict[str, Any]) -> None:
+    (name,) = arguments
+    with pytest.raises(ProgrammingError, match=f"{name} is '.+': expected"):
+        run(**arguments)
+
+
+def test_refuses_a_lease_without_duration(run: Run) -> None:
+    with pytest.raises(ProgrammingError, match="duration is -1"):
+        run(lease_duration=-1).run_forever(timeout=10)
+
+
 def test_constraints_of_views_are_poison(
     parcels: Parcels, run: Run, script: Script
 ) -> None:
@@ -306,14 +361,23 @@ def test_constraints_of_views_are_poison(
     assert letter.error.endswith("IntegrityError: unique")
 
 
+class Untabled(Noting):
+    name = "untabled"
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:  # noqa: ARG002
+        self.script.play(tracking.notification_id)
+        with self.view.processing(tracking) as connection:
+            connection.execute(text("SELECT * FROM no_such_table"))
+
+
 def test_what_is_not_about_the_event_is_no_dead_letter(
     parcels: Parcels, run: Run, script: Script
 ) -> None:
     """Every event would become one where a table is missing."""
     parcels.send()
-    script.failures[1] = [ProgrammingError("no such table")] * 2
-    runner = run(poison=PoisonPolicy(attempts=2, backoff=QUICK, dead_letter=True))
-    with pytest.raises(ProgrammingError, match="no such table"):
+    policy = PoisonPolicy(attempts=2, backoff=QUICK, dead_letter=True)
+    runner = run(Untabled, poison=policy)
+    with pytest.raises(PersistenceError, match="no_such_table"):
         runner.run_forever(timeout=10)
     assert script.tried == [1, 1]
     assert runner.dead_letters.select() == []

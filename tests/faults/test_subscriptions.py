@@ -221,6 +221,30 @@ def test_listens_again(
 
 
 @pytest.mark.needs(Capability.NOTIFY)
+@pytest.mark.parametrize("fault", [Proxy.cut, Proxy.reset, Proxy.stall])
+def test_listens_later_where_it_cannot_at_first(
+    writer: SQLAlchemyApplicationRecorder,
+    open_factory: OpenFactory,
+    backend: Backend,
+    proxy: Proxy,
+    fault: Faulty,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Until then it polls."""
+    factory = open_factory(SQLALCHEMY_URL=backend.url, SQLALCHEMY_LISTEN_URL=proxy.url)
+    reader = factory.application_recorder()
+    proxy.when_client_sends(b"LISTEN", lambda: fault(proxy))
+    with reader.subscribe() as subscription:
+        assert "polls instead" in caplog.text
+        writer.insert_events(new_events())
+        assert take(subscription, 1) == [1]
+        proxy.heal()
+        ear = subscription._ear
+        assert ear
+        wait_until(lambda: ear.hears, "it never listens")
+
+
+@pytest.mark.needs(Capability.NOTIFY)
 def test_polls_where_notifications_do_not_arrive(
     open_factory: OpenFactory, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,25 +2,20 @@
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from eventsourcing.persistence import ProgrammingError, StoredEvent
 from sqlalchemy import (
     URL,
-    BigInteger,
     Connection,
     CursorResult,
     Engine,
     Table,
-    Update,
-    bindparam,
     exc,
     insert,
-    select,
-    update,
 )
 
+from eventsourcing_alchemy import statements
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.outages import Outage
 from eventsourcing_alchemy.tables import applications
@@ -36,9 +31,11 @@ class Listening(Protocol):
 
     Attributes:
         hears: whether notifications arrive; while they do not, there are no hints.
+        failure: why it cannot listen yet; None if it could from the beginning.
     """
 
     hears: bool
+    failure: str | None
 
     def close(self) -> None:
         """Ends it; returns when its thread and connection are gone."""
@@ -210,7 +207,7 @@ class BaseDialect:
     def _advance_returning(
         self, connection: Connection, parameters: Mapping[str, Any], options: Options
     ) -> tuple[int, int] | None:
-        statement = advance_statement().returning(
+        statement = statements.advance_position().returning(
             applications.c.id, applications.c.last_notification_id
         )
         row = connection.execute(
@@ -222,12 +219,12 @@ class BaseDialect:
         self, connection: Connection, parameters: Mapping[str, Any], options: Options
     ) -> tuple[int, int] | None:
         result = connection.execute(
-            advance_statement(), parameters, execution_options=options
+            statements.advance_position(), parameters, execution_options=options
         )
         if not result.rowcount:
             return None
         row = connection.execute(
-            select_application_statement(), parameters, execution_options=options
+            statements.application(), parameters, execution_options=options
         ).one()
         return row.id, row.last_notification_id
 
@@ -235,7 +232,7 @@ class BaseDialect:
         self, connection: Connection, name: str, options: Options
     ) -> int | None:
         """The ID of an application, None if it has no row yet."""
-        statement, parameters = select_application_statement(), {"application": name}
+        statement, parameters = statements.application(), {"application": name}
         row = connection.execute(
             statement, parameters, execution_options=options
         ).one_or_none()
@@ -270,6 +267,7 @@ class BaseDialect:
         writer: Engine,  # noqa: ARG002
         wake: Callable[[str], None],  # noqa: ARG002
         outage: Outage,  # noqa: ARG002
+        can_wait: Callable[[BaseException], bool],  # noqa: ARG002
     ) -> Listening | None:
         """Listens for the announcements of other processes.
 
@@ -278,6 +276,7 @@ class BaseDialect:
             writer: by which applications announce their events.
             wake: called with the name of an application that has new events.
             outage: is told when the connection is lost, and when it is back.
+            can_wait: tells of an error whether to listen later, when it has healed.
 
         Returns:
             None where the database, or its driver, announces nothing.
@@ -292,22 +291,3 @@ def schema_of(options: Options) -> str | None:
     """
     schema: str | None = options.get("schema_translate_map", {}).get(None)
     return schema
-
-
-@cache
-def advance_statement() -> Update:
-    """Moves the counter of `:application` on by `:count`."""
-    count = bindparam("count", type_=BigInteger)
-    return (
-        update(applications)
-        .where(applications.c.name == bindparam("application"))
-        .values(last_notification_id=applications.c.last_notification_id + count)
-    )
-
-
-@cache
-def select_application_statement() -> Any:
-    """The ID and the last position of `:application`."""
-    return select(applications.c.id, applications.c.last_notification_id).where(
-        applications.c.name == bindparam("application")
-    )

@@ -1,11 +1,11 @@
 """The connection on which a process LISTENs."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from selectors import EVENT_READ, DefaultSelector
 from socket import socketpair
-from threading import Thread, Timer, current_thread
+from threading import Thread, current_thread
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -17,11 +17,11 @@ from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 from eventsourcing_alchemy.backoff import Backoff
 from eventsourcing_alchemy.outages import Outage
-from eventsourcing_alchemy.sockets import keep_alive, shut_down
+from eventsourcing_alchemy.sockets import answering, keep_alive
 
 logger = logging.getLogger("eventsourcing_alchemy")
 
-BACKOFF = Backoff(first=0.1, longest=3.0)
+BACKOFF = Backoff(first=0.1, longest=5.0)
 
 HEARTBEAT = 10.0
 """Seconds of silence after which the server is asked for an answer."""
@@ -59,13 +59,16 @@ class Listener:
         channel: to listen to.
         wake: is called in the thread of the listener, and must not block.
         outage: is told when the connection is lost, and when it is back.
+        can_wait: tells of an error whether it may heal, so that the listener begins
+            without a connection, and opens it when it can.
 
     Attributes:
         hears: whether notifications arrive, as far as is known.
+        failure: why there is no connection from the beginning; None if there is.
 
     Raises:
-        SQLAlchemyError: if the server cannot be reached, or refuses to LISTEN (a
-            standby does).
+        SQLAlchemyError: if the server cannot be reached, or refuses to LISTEN, and that
+            is not to heal.
         OperationalError: if notifications do not arrive.
     """
 
@@ -76,8 +79,10 @@ class Listener:
         channel: str,
         wake: Callable[[str], None],
         outage: Outage,
+        can_wait: Callable[[BaseException], bool],
     ) -> None:
         self.hears = False
+        self.failure: str | None = None
         self._engine = engine
         self._writer = writer
         self._channel = channel
@@ -85,7 +90,13 @@ class Listener:
         self._outage = outage
         self._abandoned = False
         self._expected: str | None = None
-        self._connection = self._open_connection()
+        self._connection: Connection | None = None
+        try:
+            self._connection = self._open_connection()
+        except Exception as error:
+            if not can_wait(error):
+                raise
+            self.failure = str(error)
         self._closing, self._close = socketpair()
         self._thread = Thread(target=self._run, name=f"LISTEN {channel}", daemon=True)
         self._thread.start()
@@ -144,14 +155,21 @@ class Listener:
     def _run(self) -> None:
         with self._closing:
             while not self._is_closing(0):
-                try:
-                    self._relay(self._connection)
-                except Exception as error:
-                    self.hears = False
-                    self._outage.begin(error)
-                    _end(self._connection)
+                if self._connection is None:
                     self._reopen()
-        _end(self._connection)
+                else:
+                    self._relay_until_lost(self._connection)
+        if self._connection is not None:
+            _end(self._connection)
+
+    def _relay_until_lost(self, connection: Connection) -> None:
+        try:
+            self._relay(connection)
+        except Exception as error:
+            self.hears = False
+            self._outage.begin(error)
+            _end(connection)
+            self._connection = None
 
     def _reopen(self) -> None:
         for pause in BACKOFF.pauses():
@@ -162,6 +180,7 @@ class Listener:
             except Exception as error:
                 logger.debug("Cannot LISTEN yet: %s", str(error))
             else:
+                self.failure = None
                 self._outage.end()
                 self._outage.resume()
                 return
@@ -196,7 +215,8 @@ class Listener:
 
     def _beat(self, connection: Connection) -> None:
         # Again and again: the server shows what its sessions did last.
-        with _answering(connection.connection.dbapi_connection):
+        driver_connection = connection.connection.dbapi_connection
+        with answering(partial(_fileno, driver_connection), ANSWER_TIMEOUT):
             connection.execute(Listen(self._channel))
 
     def _is_closing(self, timeout: float) -> bool:
@@ -207,20 +227,6 @@ class Listener:
 
 def _fileno(connection: Any) -> int:
     return int(connection.fileno())
-
-
-@contextmanager
-def _answering(connection: Any) -> Iterator[None]:
-    """Takes the connection for lost if there is no answer in time."""
-    timer = Timer(ANSWER_TIMEOUT, shut_down, [_fileno(connection)])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        # Not later, when the descriptor may be another connection's.
-        timer.join()
 
 
 def _end(connection: Connection) -> None:

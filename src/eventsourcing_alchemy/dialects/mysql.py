@@ -23,10 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import insert
 
+from eventsourcing_alchemy import statements
 from eventsourcing_alchemy.dialects.base import (
     BaseDialect,
     Options,
-    advance_statement,
     schema_of,
 )
 from eventsourcing_alchemy.faults import Fault
@@ -46,9 +46,9 @@ _FAULTS = {
     _ER_LOCK_DEADLOCK: Fault.CONFLICT,  # Of Galera: certification, too.
     1020: Fault.CONFLICT,  # ER_CHECKREAD: the row has changed
     1205: Fault.CONFLICT,  # ER_LOCK_WAIT_TIMEOUT
-    1317: Fault.CONFLICT,  # ER_QUERY_INTERRUPTED
-    1969: Fault.CONFLICT,  # ER_STATEMENT_TIMEOUT of MariaDB
-    3024: Fault.CONFLICT,  # ER_QUERY_TIMEOUT of MySQL
+    1317: Fault.CANCELLED,  # ER_QUERY_INTERRUPTED
+    1969: Fault.CANCELLED,  # ER_STATEMENT_TIMEOUT of MariaDB
+    3024: Fault.CANCELLED,  # ER_QUERY_TIMEOUT of MySQL
     1021: Fault.SHORTAGE,  # ER_DISK_FULL
     1040: Fault.SHORTAGE,  # ER_CON_COUNT_ERROR
     1041: Fault.SHORTAGE,  # ER_OUT_OF_RESOURCES
@@ -70,6 +70,14 @@ _FAULTS = {
     2005: Fault.OUTAGE,  # CR_UNKNOWN_HOST
     2006: Fault.OUTAGE,  # CR_SERVER_GONE_ERROR
     2013: Fault.OUTAGE,  # CR_SERVER_LOST
+    1044: Fault.REFUSED,  # ER_DBACCESS_DENIED_ERROR
+    1045: Fault.REFUSED,  # ER_ACCESS_DENIED_ERROR
+    1049: Fault.REFUSED,  # ER_BAD_DB_ERROR
+    1054: Fault.REFUSED,  # ER_BAD_FIELD_ERROR
+    1142: Fault.REFUSED,  # ER_TABLEACCESS_DENIED_ERROR
+    1143: Fault.REFUSED,  # ER_COLUMNACCESS_DENIED_ERROR
+    1146: Fault.REFUSED,  # ER_NO_SUCH_TABLE
+    1370: Fault.REFUSED,  # ER_PROCACCESS_DENIED_ERROR
 }
 
 
@@ -199,7 +207,7 @@ def _advance_known_statement() -> Update:
     count = bindparam("count", type_=BigInteger)
     advanced = applications.c.last_notification_id + count
     return (
-        advance_statement()
+        statements.advance_position()
         .where(applications.c.id == bindparam("known", type_=BigInteger))
         .values(last_notification_id=func.last_insert_id(advanced))
     )

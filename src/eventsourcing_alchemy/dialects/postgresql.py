@@ -26,11 +26,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.sql.selectable import Select
 
+from eventsourcing_alchemy import statements
 from eventsourcing_alchemy.dialects.base import (
     BaseDialect,
     Listening,
     Options,
-    advance_statement,
     schema_of,
 )
 from eventsourcing_alchemy.dialects.listener import Listener
@@ -55,7 +55,7 @@ _FAULTS = {
     "40001": Fault.CONFLICT,  # serialization_failure
     "40P01": Fault.CONFLICT,  # deadlock_detected
     "55P03": Fault.CONFLICT,  # lock_not_available
-    "57014": Fault.CONFLICT,  # query_canceled
+    "57014": Fault.CANCELLED,  # query_canceled
     "57P01": Fault.OUTAGE,  # admin_shutdown
     "57P02": Fault.OUTAGE,  # crash_shutdown
     "57P03": Fault.OUTAGE,  # cannot_connect_now
@@ -64,7 +64,17 @@ _FAULTS = {
     "25P03": Fault.OUTAGE,  # idle_in_transaction_session_timeout
     "25P04": Fault.OUTAGE,  # transaction_timeout
 }
-_FAULTS_OF_CLASSES = {"08": Fault.OUTAGE, "53": Fault.SHORTAGE}
+_FAULTS_OF_CLASSES = {
+    "08": Fault.OUTAGE,  # Connection Exception
+    "53": Fault.SHORTAGE,  # Insufficient Resources
+    "28": Fault.REFUSED,  # Invalid Authorization Specification
+    "3D": Fault.REFUSED,  # Invalid Catalog Name
+    "3F": Fault.REFUSED,  # Invalid Schema Name
+    "42": Fault.REFUSED,  # Syntax Error or Access Rule Violation
+}
+
+_ATTEMPT = re.compile(r"^- host: ('[^']*'|\S*), (.*)$", re.MULTILINE)
+"""How psycopg tells of several attempts to connect."""
 
 _CONNECTION_ERRORS = {"OperationalError", "InterfaceError", "ConnectionTimeout"}
 """What drivers call errors that are about a connection, if they have no SQLSTATE."""
@@ -74,6 +84,7 @@ _REFUSED = re.compile(
     r'|pg_hba\.conf rejects|(role|database) ".*" does not exist'
     r"|is not permitted to log in|permission denied for database"
     r"|certificate verify failed|server does not support SSL"
+    r"|unrecognized configuration parameter"
 )
 """What a server, or libpq, says to those whom it will not let in. There is no code for
 it, because libpq keeps that of a failed connection to itself."""
@@ -183,11 +194,12 @@ class PostgreSQLDialect(BaseDialect):
         writer: Engine,
         wake: Callable[[str], None],
         outage: Outage,
+        can_wait: Callable[[BaseException], bool],
     ) -> Listening | None:
         """LISTENs by psycopg; other drivers have no common way to wait."""
         if engine.dialect.driver != "psycopg":
             return None
-        return Listener(engine, writer, CHANNEL, wake, outage)
+        return Listener(engine, writer, CHANNEL, wake, outage, can_wait)
 
 
 def _sqlstate(error: BaseException) -> str | None:
@@ -202,10 +214,12 @@ def _sqlstate(error: BaseException) -> str | None:
 def _fault_of_connection(error: BaseException) -> Fault:
     if type(error).__name__ not in _CONNECTION_ERRORS:
         return Fault.LASTING
-    # Of several hosts, each has to refuse.
-    attempts = re.findall(r"^- .*$", str(error), re.MULTILINE) or [str(error)]
-    is_refused = all(_REFUSED.search(attempt) for attempt in attempts)
-    return Fault.LASTING if is_refused else Fault.OUTAGE
+    # Of several hosts, each has to refuse; of a host's addresses, one.
+    by_host: dict[str, bool] = {}
+    for host, attempt in _ATTEMPT.findall(str(error)) or [("", str(error))]:
+        by_host[host] = by_host.get(host, False) or bool(_REFUSED.search(attempt))
+    is_refused = all(by_host.values())
+    return Fault.REFUSED if is_refused else Fault.OUTAGE
 
 
 def lock_key(name: str) -> int:
@@ -228,7 +242,7 @@ def append_statement(table: Table, notify: bool) -> Select[Any]:
         .label("locked")
     ).cte("queue")
     counter = (
-        advance_statement()
+        statements.advance_position()
         # Reading the CTE makes it run, and before the row is locked.
         .where(select(literal(1)).select_from(queue).exists())
         .returning(applications.c.id, applications.c.last_notification_id)

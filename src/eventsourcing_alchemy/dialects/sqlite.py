@@ -28,6 +28,10 @@ _FAULTS = {
     sqlite3.SQLITE_FULL: Fault.SHORTAGE,
     sqlite3.SQLITE_IOERR: Fault.SHORTAGE,
     sqlite3.SQLITE_NOMEM: Fault.SHORTAGE,
+    sqlite3.SQLITE_CANTOPEN: Fault.REFUSED,
+    sqlite3.SQLITE_NOTADB: Fault.REFUSED,
+    sqlite3.SQLITE_PERM: Fault.REFUSED,
+    sqlite3.SQLITE_READONLY: Fault.REFUSED,
 }
 
 
@@ -86,6 +90,8 @@ class SQLiteDialect(BaseDialect):
     def fault(self, error: BaseException) -> Fault:
         """By the primary result code, which is the low byte of the extended one."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_ERROR and str(error).startswith("no such "):
+            return Fault.REFUSED
         return _FAULTS.get(code, Fault.LASTING)
 
     def before_fork(self, engine: Engine) -> None:

@@ -66,7 +66,11 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
         return None
 
     def _insert(self, events: Sequence[StoredEvent]) -> bool:
-        with self.transaction() as connection:
+        store = self.datastore
+        with (
+            self.transaction() as connection,
+            store.answering(connection, takes_locks=True),
+        ):
             application_id = self._application_id(connection)
             rows = [
                 {
@@ -111,10 +115,12 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
             return dialect.application_id(connection, self.name, options) is not None
 
     def _register(self) -> None:
-        with self.transaction() as connection:
-            self.datastore.dialect.register(
-                connection, self.name, self.datastore.options
-            )
+        store = self.datastore
+        with (
+            self.transaction() as connection,
+            store.answering(connection, takes_locks=True),
+        ):
+            store.dialect.register(connection, self.name, store.options)
 
     def _application_id(self, connection: Connection) -> int | None:
         dialect, options = self.datastore.dialect, self.datastore.options

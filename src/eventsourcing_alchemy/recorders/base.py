@@ -48,8 +48,7 @@ class SQLAlchemyRecorder(Recorder):
         Raises:
             DatabaseError: if the database refuses.
         """
-        with self.datastore.reading() as connection:
-            missing = self._missing_tables(connection)
+        missing = self._look_for_missing_tables()
         if missing:
             with self.datastore.migrating() as connection:
                 self._create_tables(connection)
@@ -60,8 +59,7 @@ class SQLAlchemyRecorder(Recorder):
         Raises:
             ProgrammingError: names those that it lacks, and the remedy.
         """
-        with self.datastore.reading() as connection:
-            missing = self._missing_tables(connection)
+        missing = self._look_for_missing_tables()
         if missing:
             msg = (
                 f"The database lacks the tables {', '.join(missing)}, and CREATE_TABLE "
@@ -69,6 +67,11 @@ class SQLAlchemyRecorder(Recorder):
                 f"own migration), or set CREATE_TABLE=yes"
             )
             raise ProgrammingError(msg)
+
+    def _look_for_missing_tables(self) -> list[str]:
+        store = self.datastore
+        with store.reading() as connection, store.answering(connection):
+            return self._missing_tables(connection)
 
     def _missing_tables(self, connection: Connection) -> list[str]:
         return migrate.missing_tables(connection, self.datastore.settings.schema)

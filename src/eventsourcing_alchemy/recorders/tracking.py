@@ -8,6 +8,8 @@ from time import monotonic, sleep
 
 from eventsourcing.persistence import (
     IntegrityError,
+    PersistenceError,
+    ProgrammingError,
     Tracking,
     TrackingRecorder,
     WaitInterruptedError,
@@ -16,6 +18,7 @@ from sqlalchemy import Connection, exc, insert
 
 from eventsourcing_alchemy import statements, tables
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.faults import Fault, fault_of
 from eventsourcing_alchemy.hints import hints
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
 from eventsourcing_alchemy.validation import checked_name
@@ -45,6 +48,21 @@ def redoing(connection: Connection, name: str, tracking: Tracking) -> Iterator[N
         yield
     finally:
         _redone.reset(token)
+
+
+def sql_recorder(recorder: TrackingRecorder) -> "SQLAlchemyTrackingRecorder":
+    """The recorder, if it is one of this package.
+
+    Raises:
+        ProgrammingError: if it is not.
+    """
+    if isinstance(recorder, SQLAlchemyTrackingRecorder):
+        return recorder
+    msg = (
+        f"{recorder!r} is not a recorder of this package: set PERSISTENCE_MODULE for "
+        f"the projection"
+    )
+    raise ProgrammingError(msg)
 
 
 class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
@@ -84,13 +102,13 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
 
     def _track(self, connection: Connection, tracking: Tracking) -> None:
         key = self._key(tracking.application_name)
-        if _redone.get() == (connection, self.name, tracking):
-            # Moves nothing, but takes turns with those who process other events.
-            self._execute(connection, statements.lock_tracking(), key)
-            return
-        parameters = {**key, "position": tracking.notification_id}
-        advance = statements.advance_tracking()
         with self.datastore.answering(connection, takes_locks=True):
+            if _redone.get() == (connection, self.name, tracking):
+                # Moves nothing, but takes turns with those who process other events.
+                self._execute(connection, statements.lock_tracking(), key)
+                return
+            parameters = {**key, "position": tracking.notification_id}
+            advance = statements.advance_tracking()
             if not self._execute(connection, advance, parameters).rowcount:
                 self._insert_tracking(connection, tracking)
         self.datastore.hint(self._topic)
@@ -156,7 +174,7 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         started = monotonic()
         hinted = False
         with hints.waiting(self._topic) as waiter:
-            while not self.has_tracking_id(application_name, notification_id):
+            while not self._has_reached(application_name, notification_id):
                 if interrupt is not None and interrupt.is_set():
                     raise WaitInterruptedError
                 waited = monotonic() - started
@@ -174,3 +192,14 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
                     hinted = False
                 else:
                     hinted = waiter.wait(pause)
+
+    def _has_reached(self, application_name: str, notification_id: int | None) -> bool:
+        if notification_id is None:
+            return True
+        try:
+            position = self._position(application_name)
+        except PersistenceError as error:
+            if fault_of(error, self.datastore.dialect) is not Fault.OUTAGE:
+                raise
+            return False
+        return position is not None and position >= notification_id

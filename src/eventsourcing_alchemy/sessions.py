@@ -1,0 +1,34 @@
+"""The beginning of sessions, in which a server may fall silent, too."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+_BEGINNING = "eventsourcing_alchemy_beginning"
+
+SESSION_TIMEOUT = 10.0
+"""Seconds of silence for the statements that prepare a session."""
+
+
+def watch_sessions(
+    engine: Engine, watching: Callable[[Any], AbstractContextManager[None]]
+) -> None:
+    """Watches over the statements that prepare sessions, SQLAlchemy's own included.
+
+    Args:
+        engine: whose other listeners for `connect` are in place.
+        watching: watches over a driver's connection.
+    """
+
+    def begin(connection: Any, entry: ConnectionPoolEntry) -> None:
+        entry.info[_BEGINNING] = beginning = ExitStack()
+        beginning.enter_context(watching(connection))
+
+    def end(_: Any, entry: ConnectionPoolEntry) -> None:
+        entry.info.pop(_BEGINNING).close()
+
+    event.listen(engine, "connect", begin, insert=True)
+    event.listen(engine, "connect", end)
