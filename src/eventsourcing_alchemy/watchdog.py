@@ -98,6 +98,8 @@ class Watchdog:
         finally:
             with self._changed:
                 self._operations.discard(operation)
+                if self._is_closed:
+                    self._changed.notify()
 
     def _begin(self, operation: Operation) -> None:
         with self._changed:

@@ -200,8 +200,10 @@ def test_listens_again(
     backend: Backend,
     proxy: Proxy,
     fault: Faulty,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Events of the time between arrive at once, without a look by the timer."""
+    caplog.set_level(logging.INFO, "eventsourcing_alchemy")
     factory = open_factory(
         SQLALCHEMY_URL=backend.url,
         SQLALCHEMY_LISTEN_URL=proxy.url,
@@ -213,9 +215,9 @@ def test_listens_again(
         coming = threads.submit(take, subscription, 2)
         fault(proxy)
         writer.insert_events(new_events())
-        wait_until(lambda: reader.datastore.outage.is_on, "nobody noticed")
+        wait_until(lambda: "cannot be used" in caplog.text, "nobody noticed")
         proxy.heal()
-        wait_until(lambda: not reader.datastore.outage.is_on, "nobody listens")
+        wait_until(lambda: "can be used again" in caplog.text, "nobody listens")
         writer.insert_events(new_events())
         assert coming.result(20) == [1, 2]
 
