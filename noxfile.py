@@ -45,6 +45,21 @@ for python in PYTHONS:
 
 
 @nox.session
+def galera(session: nox.Session) -> None:
+    """Test on a cluster of three nodes, which die and return."""
+    session.install("-e", ".", *groups("tests"))
+    session.run("python", "-m", "pytest", "tests/faults/galera", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Write a million events under faults: ``-- --events N``, ``-- --short``."""
+    session.install("-e", ".", *groups("tests"))
+    environment = {"PYTHONPATH": "tests"}
+    session.run("python", "-m", "soak", *session.posargs, env=environment)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install(*groups("lint"))

@@ -1,0 +1,206 @@
+"""A session that its server ends: work goes on, nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import TypeVar
+from uuid import UUID
+
+import pytest
+from eventsourcing.persistence import OperationalError
+from sqlalchemy import select
+
+from backends import Backend, Capability
+from eventsourcing_alchemy.tables import leases
+from faults.chain import Links, Runner, check, running
+from faults.load import under_load
+from faults.proxy import Proxy
+from faults.report import recovered
+from faults.sessions import Sessions
+from faults.waiting import wait_until
+
+pytestmark = pytest.mark.needs(Capability.SERVER)
+
+T = TypeVar("T")
+
+STORM = 10
+LEASE_DURATION = 1.5
+
+
+@pytest.fixture
+def sessions(backend: Backend) -> Sessions:
+    return Sessions(backend.url)
+
+
+@pytest.fixture
+def links(env: dict[str, str]) -> Iterator[Links]:
+    with Links(env) as links:
+        yield links
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as threads:
+        yield threads
+
+
+def result(kind: str, future: Future[T]) -> T:
+    """What comes after the fault; how long it takes is noted."""
+    start = monotonic()
+    result = future.result(20)
+    recovered(f"{kind} terminated", monotonic() - start)
+    return result
+
+
+def add_twice(links: Links) -> dict[UUID, int]:
+    with links.recorder.transaction():  # type: ignore[attr-defined]
+        return links.add() | links.add(2)
+
+
+def test_writer_in_append(
+    links: Links, env: dict[str, str], sessions: Sessions, threads: ThreadPoolExecutor
+) -> None:
+    """Its caller notices nothing; its events are stored once."""
+    kind = "writer in append"
+    acknowledged = links.add()
+    with sessions.locked("es_events"):
+        adding = threads.submit(links.add, 3)
+        sessions.end_blocked(kind)
+    check(env, acknowledged | result(kind, adding))
+
+
+def test_writer_inside_transaction(
+    links: Links, env: dict[str, str], sessions: Sessions, threads: ThreadPoolExecutor
+) -> None:
+    """Its caller is told, nothing is stored, and the caller can do it again."""
+    kind = "writer inside transaction()"
+    acknowledged = links.add()
+    with sessions.locked("es_events"):
+        adding = threads.submit(add_twice, links)
+        sessions.end_blocked(kind)
+        with pytest.raises(OperationalError):
+            adding.result(20)
+    assert len(links.stored()) == 1
+    check(env, acknowledged | result(kind, threads.submit(add_twice, links)))
+
+
+def test_writer_before_commit(
+    links: Links, env: dict[str, str], sessions: Sessions
+) -> None:
+    """Its caller is told, and nothing is stored."""
+
+    def add_and_end() -> None:
+        with links.recorder.transaction():  # type: ignore[attr-defined]
+            links.add()
+            sessions.end("writer before COMMIT")
+
+    with pytest.raises(OperationalError):
+        add_and_end()
+    assert links.stored() == []
+    check(env, add_twice(links))
+
+
+def test_subscription_in_pull(
+    links: Links, sessions: Sessions, threads: ThreadPoolExecutor
+) -> None:
+    """It gives each event, once."""
+    kind = "subscription in pull"
+    links.add(3)
+    with links.recorder.subscribe() as subscription:
+        with sessions.locked("es_events"):
+            coming = threads.submit(lambda: [next(subscription).id for _ in range(3)])
+            sessions.end_blocked(kind)
+        assert result(kind, coming) == [1, 2, 3]
+        links.add()
+        assert next(subscription).id == 4
+
+
+@pytest.mark.needs(Capability.NOTIFY)
+def test_listening_connection(
+    links: Links,
+    env: dict[str, str],
+    sessions: Sessions,
+    threads: ThreadPoolExecutor,
+    proxy: Proxy,
+) -> None:
+    """It listens again, and what came meanwhile is not left for the timer."""
+    kind = "listening connection"
+    # As if in another process, whose commits are heard of by NOTIFY only.
+    elsewhere = {"SQLALCHEMY_URL": proxy.url, "SQLALCHEMY_POLL_INTERVAL": "60"}
+    with (
+        Links({**env, **elsewhere}) as reader,
+        reader.recorder.subscribe() as subscription,
+    ):
+        for position in range(1, 4):
+            coming = threads.submit(lambda: next(subscription).id)
+            sessions.end(kind, "query LIKE 'LISTEN%'")
+            links.add()
+            assert result(kind, coming) == position
+
+
+@pytest.mark.parametrize("table", ["es_tracking", "links"])
+def test_runner_in_transaction(
+    links: Links, env: dict[str, str], sessions: Sessions, table: str
+) -> None:
+    """Its event is processed once: neither not at all nor twice."""
+    kind = f"runner in {'tracking' if table == 'es_tracking' else 'processing'}"
+    with running(env) as runner:
+        acknowledged = links.add()
+        runner.wait(1, timeout=10)
+        with sessions.locked(table):
+            acknowledged |= links.add(2)
+            sessions.end_blocked(kind)
+        ended = monotonic()
+        runner.wait(3, timeout=20)
+        recovered(f"{kind} terminated", monotonic() - ended)
+    check(env, acknowledged)
+
+
+def test_wait(
+    links: Links, env: dict[str, str], sessions: Sessions, threads: ThreadPoolExecutor
+) -> None:
+    """It waits on."""
+    kind = "wait()"
+    with running(env) as runner:
+        runner.wait(max(links.add().values()), timeout=10)
+        with sessions.locked("es_tracking"):
+            waiting = threads.submit(runner.wait, 2, timeout=20)
+            sessions.end_blocked(kind)
+        assert not waiting.done()
+        links.add()
+        result(kind, waiting)
+
+
+def test_lease_keeper(links: Links, env: dict[str, str], sessions: Sessions) -> None:
+    """The lease is renewed before it expires."""
+    kind = "lease keeper"
+    with running(env, lease_duration=LEASE_DURATION) as runner:
+        acknowledged = links.add()
+        runner.wait(1, timeout=10)
+        with sessions.locked("es_leases"):
+            sessions.end_blocked(kind)
+        ended, before = monotonic(), expiry(runner)
+        wait_until(lambda: expiry(runner) != before, "it is not renewed", patience=10)
+        recovered(f"{kind} terminated", monotonic() - ended)
+        # At the moment of renewal, by the database's clock, it lasted still.
+        assert expiry(runner) - before < timedelta(seconds=LEASE_DURATION)
+        acknowledged |= links.add()
+        runner.wait(2, timeout=10)
+    check(env, acknowledged)
+
+
+def expiry(runner: Runner) -> datetime:
+    with runner.view.reading() as connection:
+        expires_at: datetime = connection.scalars(select(leases.c.expires_at)).one()
+    return expires_at
+
+
+def test_everything_under_load(env: dict[str, str], sessions: Sessions) -> None:
+    """All at once, whatever they do, again and again."""
+    with under_load(env) as load:
+        for _ in range(STORM):
+            sessions.end("any connection under load")
+            load.goes_on("any connection under load terminated")
