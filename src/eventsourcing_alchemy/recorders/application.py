@@ -9,6 +9,7 @@ from sqlalchemy import Table
 
 from eventsourcing_alchemy import tables
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.errors import TransientError
 from eventsourcing_alchemy.notifications import LAST_POSITION, NotificationReader, Scan
 from eventsourcing_alchemy.recorders.aggregate import SQLAlchemyAggregateRecorder
 from eventsourcing_alchemy.subscriptions import SQLAlchemySubscription
@@ -67,7 +68,7 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         if not events:
             return []
         return self.datastore.retrying(
-            lambda: self._append(events), lambda: self._positions(events)
+            lambda: self._append(events), lambda: self._refused_positions(events)
         )
 
     def _append(self, events: Sequence[StoredEvent]) -> Sequence[int]:
@@ -83,6 +84,18 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
             )
             store.hint(self.events_topic)
         return list(range(last - len(events) + 1, last + 1))
+
+    def _refused_positions(
+        self, events: Sequence[StoredEvent]
+    ) -> Sequence[int] | None:
+        """As `_positions()`, of events that a constraint has refused.
+
+        So there is something: a server that has nothing is behind the one that refused.
+        """
+        if all(self.reader.position(event) is None for event in events):
+            msg = "What refused the events is not on this server yet"
+            raise TransientError(msg)
+        return self._positions(events)
 
     def _positions(self, events: Sequence[StoredEvent]) -> Sequence[int] | None:
         """The positions of exactly these events, if they were stored together."""
