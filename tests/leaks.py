@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
+from weakref import ref
 
 from sqlalchemy import Pool, event
 
@@ -15,12 +17,17 @@ from backends import Backend
 PATIENCE = 5.0
 """Seconds for threads to end, and for a server to notice that a connection did."""
 
-_connections: dict[int, str] = {}
+_connections: dict[int, tuple[str, Callable[[], object]]] = {}
+"""What each is called, and what tells whether it is there still."""
 
 
 @event.listens_for(Pool, "connect")
 def _opened(connection: Any, _record: object) -> None:
-    _connections[id(connection)] = f"connection {connection!r}"
+    is_there: Callable[[], object] = lambda: True  # noqa: E731
+    # Not that of SQLite. A pool says nothing of those that break while they begin.
+    with suppress(TypeError):
+        is_there = ref(connection)
+    _connections[id(connection)] = f"connection {connection!r}", is_there
 
 
 @event.listens_for(Pool, "close")
@@ -61,7 +68,7 @@ class Leaks:
         yield from (f"thread {thread.name}" for thread in self._new_threads())
         yield from (
             name
-            for key, name in list(_connections.items())
-            if key not in self._connections
+            for key, (name, is_there) in list(_connections.items())
+            if key not in self._connections and is_there() is not None
         )
         yield from self._backend.leftovers()

@@ -16,6 +16,7 @@ from eventsourcing.persistence import (
     Tracking,
 )
 from eventsourcing.projection import EventSourcedProjection, Projection
+from sqlalchemy import literal, select
 
 from eventsourcing_alchemy.dead_letters import DeadLetters
 from eventsourcing_alchemy.errors import text_of
@@ -32,7 +33,7 @@ T = TypeVar("T")
 logger = logging.getLogger("eventsourcing_alchemy")
 
 SUSPICIOUS = 10
-"""Failures in a row after which an event, and not the database, is suspected."""
+"""Failures, with a database that answers, that are the fault of an event."""
 
 _MAYBE_OF_EVENT = {Fault.OUTAGE, Fault.CANCELLED}
 
@@ -205,26 +206,27 @@ class Worker:
     ) -> None:
         """Processes an event as soon as the database lets it.
 
-        What ends the connection, or takes too long, each time, while the database
-        answers to others, is the event itself.
+        What ends the connection, or takes too long, again and again, and each time the
+        database answers right after that, is the event itself.
         """
-        failures = 0
+        suspicions = 0
 
         def failed(error: Exception) -> None:
-            nonlocal failures
-            failures += 1
+            nonlocal suspicions
             self._progress.failed(error)
-            dialect = self._recorder.datastore.dialect
-            is_suspect = fault_of(error, dialect) in _MAYBE_OF_EVENT
-            if failures >= SUSPICIOUS and is_suspect and self._answers():
+            fault = fault_of(error, self._recorder.datastore.dialect)
+            suspicions += fault in _MAYBE_OF_EVENT and self._answers()
+            if suspicions >= SUSPICIOUS:
                 raise error
 
         call = partial(self._process, notification, tracking)
         self._enduring_in_turn.call(call, failed)
 
     def _answers(self) -> bool:
+        # Once, and now: an outage ends at some time.
         try:
-            self._reached()
+            with self._recorder.datastore.statement() as connection:
+                connection.execute(select(literal(1)))
         except PersistenceError:
             return False
         return True
