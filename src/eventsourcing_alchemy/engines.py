@@ -133,6 +133,7 @@ class SharedEngine:
         """Leaves the connections to the parent process, after a fork."""
         self._is_forking = False
         self.watchdog.forget()
+        self.outage.forget()
         self.dialect.abandon()
         if not self.is_private:
             _inherited.append(self.engine.pool)

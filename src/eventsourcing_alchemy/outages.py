@@ -22,6 +22,10 @@ class Outage:
 
     def __init__(self, resume: Callable[[], None]) -> None:
         self.resume = resume
+        self.forget()
+
+    def forget(self) -> None:
+        """Starts anew, in a forked child: a thread of the parent may have the lock."""
         self._lock = RLock()
         self._since: float | None = None
         self.reason: str | None = None
