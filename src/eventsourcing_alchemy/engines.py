@@ -17,7 +17,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
 from eventsourcing_alchemy.connecting import (
     connect_interruptibly,
@@ -72,6 +72,7 @@ class SharedEngine:
     def _listen(self) -> None:
         event.listen(self.engine, "connect", self._note_pool)
         event.listen(self.engine, "checkin", self._close_returned)
+        event.listen(self.engine, "reset", self._reset)
         event.listen(self.engine, "handle_error", self._note_outage)
         if not self.is_private:
             event.listen(self.engine, "do_connect", connect_interruptibly)
@@ -108,6 +109,18 @@ class SharedEngine:
         # Also where the server stays connected, but is of no use: another one may be.
         if self.dialect.fault(context.original_exception) is Fault.OUTAGE:
             context.is_disconnect = True
+
+    def _reset(
+        self, connection: Any, entry: ConnectionPoolEntry, state: PoolResetState
+    ) -> None:
+        # Not by the pool, to which a connection that is lost by now is an error to
+        # log, with a traceback: nothing is lost with it.
+        if state.transaction_was_reset or not state.asyncio_safe:
+            return
+        try:
+            self.engine.dialect.do_rollback(connection)
+        except self.engine.dialect.loaded_dbapi.Error as error:
+            entry.invalidate(error)
 
     def _note_pool(self, _: Any, connection: ConnectionPoolEntry) -> None:
         connection.info[_POOL] = self.engine.pool
@@ -219,6 +232,7 @@ def _create(settings: Settings) -> Engine:
     options: dict[str, Any] = {
         # The parameters are the states of events.
         "hide_parameters": True,
+        "pool_reset_on_return": None,  # See `SharedEngine`.
         **settings.engine_options,
         **dialect.engine_options(settings.url, settings.lock_timeout),
     }

@@ -198,6 +198,19 @@ def expiry(runner: Runner) -> datetime:
     return expires_at
 
 
+def test_connection_on_its_return(
+    links: Links, env: dict[str, str], proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is told: what was done is done."""
+    acknowledged = links.add()
+    with Links({**env, "SQLALCHEMY_URL": proxy.url}) as others:
+        proxy.when_client_sends(b"ROLLBACK", proxy.cut, times=-1)
+        for _ in range(3):
+            acknowledged |= others.add()
+    assert not caplog.records
+    check(env, acknowledged)
+
+
 def test_everything_under_load(env: dict[str, str], sessions: Sessions) -> None:
     """All at once, whatever they do, again and again."""
     with under_load(env) as load:
