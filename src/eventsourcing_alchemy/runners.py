@@ -161,6 +161,12 @@ class _Runner(BaseProjectionRunner[TApplication]):
             stopping,
         )
 
+    def stop(self) -> None:
+        """Ends the work; signal handlers may call it, also within each other."""
+        # The host sets an Event, which waits for itself if it is interrupted in that.
+        if not self._has_called_stop:
+            super().stop()
+
     @staticmethod
     def _process_events_loop(
         subscription: ApplicationSubscription[Any],

@@ -585,3 +585,20 @@ def test_follows_an_application_of_another_module(
 def test_refuses_no_attempts() -> None:
     with pytest.raises(ProgrammingError, match="attempts is 0"):
         PoisonPolicy(attempts=0)
+
+
+def test_stops_within_a_stop(
+    run: Run, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a second signal interrupts the handler of the first one."""
+    assert script
+    runner = run()
+    set_event = runner.is_interrupted.set
+
+    def interrupted() -> None:
+        runner.stop()
+        set_event()
+
+    monkeypatch.setattr(runner.is_interrupted, "set", interrupted)
+    runner.stop()
+    assert runner.is_interrupted.is_set()
