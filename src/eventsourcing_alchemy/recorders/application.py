@@ -85,9 +85,7 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
             store.hint(self.events_topic)
         return list(range(last - len(events) + 1, last + 1))
 
-    def _refused_positions(
-        self, events: Sequence[StoredEvent]
-    ) -> Sequence[int] | None:
+    def _refused_positions(self, events: Sequence[StoredEvent]) -> Sequence[int] | None:
         """As `_positions()`, of events that a constraint has refused.
 
         So there is something: a server that has nothing is behind the one that refused.
