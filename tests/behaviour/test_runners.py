@@ -24,23 +24,22 @@ from eventsourcing.persistence import (
 from eventsourcing.popo import POPOTrackingRecorder
 from eventsourcing.projection import EventSourcedProjection, Projection
 from eventsourcing.utils import get_topic
-from sqlalchemy import Column, Integer, MetaData, Table, select, text
+from sqlalchemy import text
 
 from backends import Capability
 from eventsourcing_alchemy import (
     Backoff,
     PoisonPolicy,
     SQLAlchemyEventSourcedProjectionRunner,
-    SQLAlchemyMaterialisedView,
     SQLAlchemyProjectionRunner,
     State,
     retrying,
-    upsert,
     workers,
 )
 from eventsourcing_alchemy.errors import CannotConnectError, LockTimeoutError
 from eventsourcing_alchemy.retrying import CONFLICTS_BEFORE_WARNING
 from eventsourcing_alchemy.tables import leases
+from positions import Positions
 
 pytestmark = pytest.mark.needs(Capability.SHARED)
 
@@ -65,34 +64,6 @@ class Parcels(Application[UUID]):
         return self.save(parcel)[-1].notification.id
 
 
-class Seen(SQLAlchemyMaterialisedView):
-    """How often each position was processed."""
-
-    metadata: ClassVar[MetaData] = MetaData()
-    seen = Table(
-        "seen",
-        metadata,
-        Column("position", Integer, primary_key=True, autoincrement=False),
-        Column("times", Integer, nullable=False),
-    )
-
-    def note(self, tracking: Tracking) -> None:
-        position = tracking.notification_id
-        with self.processing(tracking) as connection:
-            connection.execute(
-                upsert(
-                    self.seen,
-                    {"position": position, "times": 1},
-                    set_={"times": self.seen.c.times + 1},
-                )
-            )
-
-    def all(self) -> dict[int, int]:
-        statement = select(self.seen.c.position, self.seen.c.times)
-        with self.reading() as connection:
-            return {row.position: row.times for row in connection.execute(statement)}
-
-
 @dataclass
 class Script:
     """What happens to events, by position, before they are processed."""
@@ -109,7 +80,7 @@ class Script:
             raise failures.pop(0)
 
 
-class Noting(Projection[Seen]):
+class Noting(Projection[Positions]):
     name = "noting"
     script: ClassVar[Script]
 
@@ -139,7 +110,7 @@ class Receipts(EventSourcedProjection[UUID]):
         processing_event.collect_events(Receipt(tracking.notification_id))
 
 
-Runner: TypeAlias = SQLAlchemyProjectionRunner[Parcels, Seen]
+Runner: TypeAlias = SQLAlchemyProjectionRunner[Parcels, Positions]
 Run = Callable[..., Runner]
 
 
@@ -162,12 +133,12 @@ def run(env: dict[str, str], script: Script) -> Iterator[Run]:  # noqa: ARG001
 
         def run(
             projection_class: type[Noting] = Noting, **arguments: Any
-        ) -> SQLAlchemyProjectionRunner[Parcels, Seen]:
+        ) -> SQLAlchemyProjectionRunner[Parcels, Positions]:
             return stack.enter_context(
                 SQLAlchemyProjectionRunner(
                     application_class=Parcels,
                     projection_class=projection_class,
-                    view_class=Seen,
+                    view_class=Positions,
                     env=env,
                     **arguments,
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backends import Capability
-from behaviour.test_runners import QUICK, Noting, Parcels, Script, Seen
+from behaviour.test_runners import QUICK, Noting, Parcels, Script
 from eventsourcing_alchemy import (
     PoisonPolicy,
     SQLAlchemyProjectionRunner,
@@ -15,6 +15,7 @@ from eventsourcing_alchemy import (
 )
 from faults.proxy import Proxy
 from faults.waiting import wait_until
+from positions import Positions
 
 pytestmark = pytest.mark.needs(Capability.SERVER)
 
@@ -30,7 +31,7 @@ def test_no_event_is_blamed_for_a_long_outage(
         SQLAlchemyProjectionRunner(
             application_class=Parcels,
             projection_class=Noting,
-            view_class=Seen,
+            view_class=Positions,
             env={**env, "NOTING_SQLALCHEMY_URL": proxy.url},
             poison=PoisonPolicy(dead_letter=True),
             lease_duration=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from eventsourcing.application import ProcessingEvent
@@ -11,7 +11,6 @@ from eventsourcing.dispatch import singledispatchmethod
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import Tracking
 from eventsourcing.projection import EventSourcedProjection, Projection
-from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, select
 
 from eventsourcing_alchemy import (
     Backoff,
@@ -19,8 +18,8 @@ from eventsourcing_alchemy import (
     SQLAlchemyEventSourcedProjectionRunner,
     SQLAlchemyMaterialisedView,
     SQLAlchemyProjectionRunner,
-    upsert,
 )
+from positions import Positions
 from soak.bank import Bank
 from soak.totals import Counting, Totals
 
@@ -42,30 +41,6 @@ class Closings(Counting):
     """The few events of one topic."""
 
     topics = (CLOSED,)
-
-
-class Positions(SQLAlchemyMaterialisedView):
-    """How often each position was processed."""
-
-    metadata: ClassVar[MetaData] = MetaData()
-    positions = Table(
-        "positions",
-        metadata,
-        Column("position", BigInteger, primary_key=True, autoincrement=False),
-        Column("times", Integer, nullable=False),
-    )
-
-    def note(self, tracking: Tracking) -> None:
-        table = self.positions
-        row = {"position": tracking.notification_id, "times": 1}
-        with self.processing(tracking) as connection:
-            connection.execute(upsert(table, row, set_={"times": table.c.times + 1}))
-
-    def all(self) -> dict[int, int]:
-        columns = self.positions.c
-        with self.reading() as connection:
-            rows = connection.execute(select(columns.position, columns.times))
-            return dict(rows.tuples().all())
 
 
 def is_poison(account_id: UUID) -> bool:

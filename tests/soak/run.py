@@ -13,11 +13,12 @@ from time import monotonic, sleep
 
 from factories import construct_factory
 from faults import report
+from positions import Positions
 from soak.bank import Bank
 from soak.crew import Crew, Post
 from soak.databases import ANSWER_TIMEOUT, LOCK_TIMEOUT, Database, Fault
 from soak.gauge import WRITERS, Gauge
-from soak.projections import RUNNERS, Positions
+from soak.projections import RUNNERS
 from soak.totals import Totals
 from soak.verdict import Finding, Judge
 from soak.work import Entry, Journal, project, write

@@ -10,6 +10,7 @@ from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFacto
 from eventsourcing_alchemy.dead_letters import DeadLetters
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
 from factories import construct_factory
+from positions import Positions
 from soak.bank import Bank
 from soak.log import Log, read
 from soak.projections import (
@@ -18,7 +19,6 @@ from soak.projections import (
     Closings,
     Everything,
     HealedAudits,
-    Positions,
 )
 from soak.totals import Replay, Totals
 from soak.work import Entry
