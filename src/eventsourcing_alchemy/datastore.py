@@ -1,8 +1,8 @@
 """A database: connections, and transactions that recorders join."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 from weakref import finalize
 
 from eventsourcing.persistence import InterfaceError, ProgrammingError
@@ -12,8 +12,11 @@ from eventsourcing_alchemy import engines
 from eventsourcing_alchemy.binds import Bind, connection_of
 from eventsourcing_alchemy.connecting import close, connect
 from eventsourcing_alchemy.errors import translated
+from eventsourcing_alchemy.executors import Executor
+from eventsourcing_alchemy.group_commits import GroupCommit
 from eventsourcing_alchemy.hints import hints
 from eventsourcing_alchemy.interruptions import Interruption
+from eventsourcing_alchemy.lending import Lender
 from eventsourcing_alchemy.retrying import retry
 from eventsourcing_alchemy.settings import Settings
 from eventsourcing_alchemy.units import Unit, current_unit, joinable
@@ -42,11 +45,11 @@ class SQLAlchemyDatastore:
         self.engine = self._shared.engine
         self.dialect = self._shared.dialect
         self.outage = self._shared.outage
-        self.options: Mapping[str, Any] = {}
+        self._lender = Lender(self._shared, settings)
+        self.options = self._lender.options
         """Execution options of our statements."""
-        if settings.schema is not None:
-            self.options = {"schema_translate_map": {None: settings.schema}}
-        self._reader = self.engine.execution_options(**self.dialect.reading_options)
+        self.answering = self._lender.answering
+        self.executing = self._lender.executing
 
     def close(self) -> None:
         """Ends the use of the database; may be called again.
@@ -135,32 +138,8 @@ class SQLAlchemyDatastore:
         return unit is not None and unit.writes
 
     @contextmanager
-    def answering(
-        self,
-        connection: Connection,
-        interruption: Interruption | None = None,
-        *,
-        takes_locks: bool = False,
-    ) -> Iterator[None]:
-        """Takes the connection for lost where there is no answer in the block.
-
-        Args:
-            connection: of this datastore.
-            interruption: ends the wait for an answer.
-            takes_locks: whether the database may be waiting for locks.
-        """
-        patience = self.settings.answer_timeout
-        if takes_locks:
-            patience += self.settings.lock_timeout
-        driver_connection = connection.connection.dbapi_connection
-        with self._shared.watchdog.watching(driver_connection, patience, interruption):
-            yield
-
-    @contextmanager
-    def statement(
-        self, interruption: Interruption | None = None
-    ) -> Iterator[Connection]:
-        """A connection for one statement, which joins a transaction if there is one.
+    def statement(self, interruption: Interruption | None = None) -> Iterator[Executor]:
+        """Executes a single statement, which joins a transaction if there is one.
 
         Without one, it takes as few round trips as the database allows. It does not
         join `reading()`, which may see nothing of what is recorded meanwhile.
@@ -169,31 +148,51 @@ class SQLAlchemyDatastore:
             interruption: ends the wait for a connection, or for an answer.
         """
         unit = self._unit()
-        if unit is not None and not unit.writes and not self._shared.is_private:
-            unit = None
-        with (
-            translated(),
-            self._connected(unit, self._reader, interruption) as connection,
-            self.answering(connection, interruption),
-        ):
-            yield connection
+        if unit is not None and (unit.writes or self._shared.is_private):
+            with (
+                translated(),
+                self.executing(unit.connection, interruption) as executor,
+            ):
+                yield executor
+        else:
+            with self._lender.borrowed(interruption) as executor:
+                yield executor
 
     @contextmanager
-    def appending(self) -> Iterator[Connection]:
-        """A connection on which the dialect can `append()` atomically."""
-        unit = self._unit()
-        is_outermost = unit is None or not unit.writes
-        connected = (
-            self._connected(None, self._reader)
-            if self.dialect.append_is_one_statement and is_outermost
-            else self.transaction()
-        )
+    def writing(self) -> Iterator[Executor]:
+        """Executes statements that write, in a `transaction()`."""
         with (
-            translated(),
-            connected as connection,
-            self.answering(connection, takes_locks=True),
+            self.transaction() as connection,
+            self.executing(connection, takes_locks=True) as executor,
         ):
-            yield connection
+            yield executor
+
+    @contextmanager
+    def appending(self) -> Iterator[Executor]:
+        """As `writing()`, for the dialect to `append()`."""
+        unit = self._unit()
+        if self.dialect.appends_alone and (unit is None or not unit.writes):
+            self._refuse_second_connection(unit)
+            with (
+                # As transaction() does: first the turn, then a connection.
+                self.dialect.writing(self.engine),
+                self._lender.borrowed(takes_locks=True) as executor,
+                self.dialect.alone(executor),
+            ):
+                yield executor
+        else:
+            with self.writing() as executor:
+                yield executor
+
+    def group_commit(self, key: Hashable) -> GroupCommit | None:
+        """Where to append with other threads, None if that is not possible here.
+
+        Args:
+            key: what they append to.
+        """
+        if self._shared.is_private or self.is_in_transaction():
+            return None
+        return self._shared.group_commit(key)
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -230,29 +229,17 @@ class SQLAlchemyDatastore:
         return current_unit(self.engine)
 
     @contextmanager
-    def _connected(
-        self,
-        unit: Unit | None,
-        engine: Engine,
-        interruption: Interruption | None = None,
-    ) -> Iterator[Connection]:
+    def _connected(self, unit: Unit | None, engine: Engine) -> Iterator[Connection]:
         if unit is not None:
             yield unit.connection
         else:
-            connection = connect(engine, interruption)
+            connection = connect(engine)
             try:
                 yield connection
             finally:
                 # Some drivers ask the server to roll back.
-                with self._answering_if_open(connection, interruption):
+                with self._lender.answering_if_open(connection):
                     close(connection)
-
-    def _answering_if_open(
-        self, connection: Connection, interruption: Interruption | None = None
-    ) -> AbstractContextManager[None]:
-        if connection.closed or connection.invalidated:
-            return nullcontext()
-        return self.answering(connection, interruption, takes_locks=True)
 
     @contextmanager
     def _outermost(self) -> Iterator[Connection]:
@@ -269,7 +256,7 @@ class SQLAlchemyDatastore:
                 unit.check(self.dialect)
             finally:
                 # COMMIT or ROLLBACK follows.
-                until_ended.enter_context(self._answering_if_open(connection))
+                until_ended.enter_context(self._lender.answering_if_open(connection))
         _wake(unit)
 
     @contextmanager

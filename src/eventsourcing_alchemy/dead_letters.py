@@ -29,7 +29,8 @@ from sqlalchemy import (
 
 from eventsourcing_alchemy.errors import text_of
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
-from eventsourcing_alchemy.recorders.tracking import redoing, sql_recorder
+from eventsourcing_alchemy.recorders.tracking import sql_recorder
+from eventsourcing_alchemy.recorders.tracking_modes import Redoing, tracking_mode
 from eventsourcing_alchemy.tables import dead_letters
 from eventsourcing_alchemy.validation import LONGEST_TOPIC, checked_count, checked_name
 
@@ -133,8 +134,8 @@ class DeadLetters:
         if application_name is not None:
             name = checked_name("The application's name", application_name)
             statement = statement.where(columns.application_name == name)
-        with self._recorder.datastore.statement() as connection:
-            rows = self._execute(connection, statement).mappings()
+        with self._recorder.datastore.statement() as executor:
+            rows = self._execute(executor.connection, statement).mappings()
             return [_letter(**row) for row in rows]
 
     def discard(self, letter: DeadLetter) -> None:
@@ -184,7 +185,7 @@ class DeadLetters:
                 self._delete(connection, letter)
                 is_deleted = True
                 event = _event_of(letter, application)
-                with redoing(connection, view.name, letter.tracking):
+                with tracking_mode(connection, view.name, Redoing(letter.tracking)):
                     projection.process_event(event, letter.tracking)
         except Exception as error:
             if is_deleted and not self._recorder.datastore.is_in_transaction():

@@ -27,6 +27,7 @@ from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import CannotConnectError, ConfigurationError, text_of
 from eventsourcing_alchemy.faults import Fault
+from eventsourcing_alchemy.group_commits import GroupCommit
 from eventsourcing_alchemy.hints import hints
 from eventsourcing_alchemy.outages import Outage
 from eventsourcing_alchemy.registry import Registry
@@ -48,6 +49,7 @@ class SharedEngine:
         database: equal for engines of the same database.
         watchdog: watches over the connections.
         outage: whether the database is out of reach.
+        group_commits: of those who append, by what they append to.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -63,6 +65,7 @@ class SharedEngine:
         self._is_closed = False
         self._is_forking = False
         self.watchdog = Watchdog(self.dialect.descriptor)
+        self.group_commits: dict[Hashable, GroupCommit] = {}
         self.outage = Outage(lambda: hints.wake(resumed_topic(self.database)))
         self.dialect.watch(self.engine)
         if self._is_ours:
@@ -132,6 +135,12 @@ class SharedEngine:
         if (is_left_over or self._is_forking) and pool not in _inherited:
             connection.close()
 
+    def group_commit(self, key: Hashable) -> GroupCommit:
+        """The queue of those who append to the same."""
+        return self.group_commits.get(key) or self.group_commits.setdefault(
+            key, GroupCommit(self.dialect)
+        )
+
     def before_fork(self) -> None:
         """Makes sure that a child can leave the connections to its parent."""
         self._is_forking = True
@@ -147,6 +156,7 @@ class SharedEngine:
         self._is_forking = False
         self.watchdog.forget()
         self.outage.forget()
+        self.group_commits.clear()
         self.dialect.abandon()
         if not self.is_private:
             _inherited.append(self.engine.pool)

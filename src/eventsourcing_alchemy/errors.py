@@ -28,6 +28,10 @@ class CannotConnectError(host.OperationalError):
     """There is no connection, so nothing was sent to the database."""
 
 
+class AbandonedError(host.OperationalError):
+    """What was under way has been carried out, or not: nobody saw the outcome."""
+
+
 LONGEST_TEXT = 10_000
 """Characters of the text of an error that are stored, or logged."""
 

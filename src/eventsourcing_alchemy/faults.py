@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import exc
 
-from eventsourcing_alchemy.errors import CannotConnectError, TransientError
+from eventsourcing_alchemy.errors import (
+    AbandonedError,
+    CannotConnectError,
+    TransientError,
+)
 
 if TYPE_CHECKING:
     from eventsourcing_alchemy.dialects.base import BaseDialect
@@ -57,6 +61,8 @@ def fault_of(error: BaseException, dialect: "BaseDialect") -> Fault:
             return Fault.SHORTAGE
         if isinstance(cause, TransientError):
             return Fault.CONFLICT
+        if isinstance(cause, AbandonedError):
+            return Fault.OUTAGE
         if isinstance(cause, CannotConnectError):
             fault = Fault.OUTAGE  # Unless its own cause tells better.
         cause = cause.__cause__

@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from eventsourcing_alchemy import statements
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.dialects.types import database_now
 from eventsourcing_alchemy.tables import leases
@@ -69,15 +70,12 @@ class LeaseRow:
     def look(self) -> tuple[datetime, Holding | None]:
         """The database's clock, and what the row says at that moment."""
         self._refuse_transaction()
-        store = self._datastore
-        with store.statement() as connection:
-            row = connection.execute(
-                _clock_and_row(), self._key, execution_options=store.options
-            ).one()
-        now = _in_utc(row.now)
-        if row.holder is None:
-            return now, None
-        return now, Holding(row.holder, row.token, _in_utc(row.expires_at))
+        with self._datastore.statement() as executor:
+            (row,) = executor.rows(_clock_and_row(), self._key)
+        now, holder, token, expires_at = row
+        if holder is None:
+            return _in_utc(now), None
+        return _in_utc(now), Holding(holder, token, _in_utc(expires_at))
 
     def replace(self, seen: Holding | None, new: Holding) -> bool:
         """Writes the row, if it still is as it was seen.
@@ -87,9 +85,9 @@ class LeaseRow:
         """
         if seen is not None:
             unchanged = {f"seen_{k}": v for k, v in seen._asdict().items()}
-            return self._write(_swap(), {**unchanged, **new._asdict()})
+            return self._write(_swap(), {**unchanged, **_values(new)})
         try:
-            return self._write(_insert(), new._asdict())
+            return self._write(_insert(), _values(new))
         except IntegrityError:  # Somebody else was the first.
             return False
 
@@ -99,20 +97,17 @@ class LeaseRow:
 
     def _write(self, statement: Insert | Update, values: dict[str, Any]) -> bool:
         self._refuse_transaction()
-        store = self._datastore
-        with (
-            store.transaction() as connection,
-            store.answering(connection, takes_locks=True),
-        ):
-            result = connection.execute(
-                statement, {**self._key, **values}, execution_options=store.options
-            )
-            return bool(result.rowcount)
+        with self._datastore.writing() as executor:
+            return bool(executor.execute(statement, {**self._key, **values}).rowcount)
 
     def _refuse_transaction(self) -> None:
         if self._datastore.is_in_transaction():
             msg = f"Inside of a transaction, nobody can have {self}: leave it before"
             raise ProgrammingError(msg)
+
+
+def _values(new: Holding) -> dict[str, Any]:
+    return {f"{k}_": v for k, v in new._asdict().items()}
 
 
 def _in_utc(time: datetime) -> datetime:
@@ -140,20 +135,26 @@ def _clock_and_row() -> Select[Any]:
 @cache
 def _insert() -> Insert:
     """Adds a lease that nobody ever had."""
-    return insert(leases).values(
-        projection_name=bindparam("projection"),
-        application_name=bindparam("application"),
-    )
+    key: dict[str, Any] = {
+        "projection_name": bindparam("projection"),
+        "application_name": bindparam("application"),
+    }
+    return insert(leases).values({**statements.row(leases), **key})
 
 
 @cache
 def _swap() -> Update:
     """Changes a lease that is as it was seen."""
-    return update(leases).where(
-        _is_ours(),
-        leases.c.holder == bindparam("seen_holder"),
-        leases.c.token == bindparam("seen_token"),
-        leases.c.expires_at == bindparam("seen_expires_at"),
+    values = statements.row(leases)
+    return (
+        update(leases)
+        .where(
+            _is_ours(),
+            leases.c.holder == bindparam("seen_holder"),
+            leases.c.token == bindparam("seen_token"),
+            leases.c.expires_at == bindparam("seen_expires_at"),
+        )
+        .values({name: values[name] for name in Holding._fields})
     )
 
 

@@ -5,11 +5,12 @@ from datetime import UTC
 from typing import Any
 
 from eventsourcing.persistence import Notification, StoredEvent
-from sqlalchemy import Connection, Select, Table
+from sqlalchemy import Select, Table
 
-from eventsourcing_alchemy import statements
+from eventsourcing_alchemy import records, statements
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.errors import TransientError
+from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.interruptions import Interruption
 
 LAST_POSITION = 2**63 - 1
@@ -49,8 +50,8 @@ class NotificationReader:
 
     def last_position(self) -> int:
         """The position of the last event; 0 if there is none."""
-        with self._datastore.statement(self._interruption) as connection:
-            return self._last_position(connection)
+        with self._datastore.statement(self._interruption) as executor:
+            return self._last_position(executor)
 
     def window(
         self,
@@ -78,30 +79,19 @@ class NotificationReader:
             cluster, which have more, or less.
         """
         last = 0
-        statement = statements.window(self._table, bool(topics), without_large_states)
+        statement = statements.window(self._table, len(topics), without_large_states)
         parameters: dict[str, Any] = {
             "application": self._name,
             "gt": gt,
             "lte": lte,
             "limit": limit,
+            **{f"topic_{n}": topic for n, topic in enumerate(topics)},
         }
-        if topics:
-            parameters["topics"] = list(topics)
-        with self._datastore.statement(self._interruption) as connection:
+        with self._datastore.statement(self._interruption) as executor:
             if look_first:
-                last = self._last_position(connection)
-            rows = self._execute(connection, statement, parameters)
-            found = [
-                Notification(
-                    id=id_,
-                    originator_id=originator_id,
-                    originator_version=version,
-                    topic=topic,
-                    state=state,
-                )
-                for id_, originator_id, version, topic, state in rows
-            ]
-        return found, last
+                last = self._last_position(executor)
+            rows = executor.rows(statement, parameters)
+        return records.notifications(rows), last
 
     def position(self, event: StoredEvent) -> int | None:
         """The position of an event, None if there is no event of its version."""
@@ -121,9 +111,8 @@ class NotificationReader:
         By the clock of the database.
         """
         parameters = {"application": self._name, "position": position}
-        with self._datastore.statement(self._interruption) as connection:
-            statement = statements.recorded_at(self._table)
-            row = self._execute(connection, statement, parameters).one_or_none()
+        with self._datastore.statement(self._interruption) as executor:
+            row = executor.first(statements.recorded_at(self._table), parameters)
         if row is None:
             return None
         recorded_at, now = (
@@ -147,24 +136,13 @@ class NotificationReader:
             raise TransientError(msg)
         return bytes(state)
 
-    def _last_position(self, connection: Connection) -> int:
+    def _last_position(self, executor: Executor) -> int:
         parameters = {"application": self._name}
-        last = self._execute(connection, statements.last_position(), parameters)
-        return last.scalar() or 0
+        return executor.scalar(statements.last_position(), parameters) or 0
 
     def _scalar(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Any:
-        with self._datastore.statement(self._interruption) as connection:
-            return self._execute(connection, statement, parameters).scalar()
-
-    def _execute(
-        self,
-        connection: Connection,
-        statement: Select[Any],
-        parameters: Mapping[str, Any],
-    ) -> Any:
-        return connection.execute(
-            statement, parameters, execution_options=self._datastore.options
-        )
+        with self._datastore.statement(self._interruption) as executor:
+            return executor.scalar(statement, parameters)
 
 
 class Scan:
@@ -210,19 +188,14 @@ class Scan:
         Args:
             limit: number of notifications at the most.
         """
-        width = max(limit, self._width)
-        lte = min(self.position + width, self._stop)
+        lte = min(self.position + max(limit, self._width), self._stop)
         is_known_to_go_on = self.position < self.known_last
-        page, last = self._reader.window(
-            self.position,
-            lte,
-            limit,
-            self._topics,
-            without_large_states=self._without_large_states,
-            look_first=is_known_to_go_on,
-        )
-        # Only up to a position that was known there before the window was read: what
-        # is above it may have been recorded since.
+        # One statement for a full page. Where there may be none, the last position has
+        # to be known before: what is above it may have been recorded since.
+        looks_first = is_known_to_go_on and self._width > 1
+        page, last = self._window(lte, limit, look_first=looks_first)
+        if not page and is_known_to_go_on and not looks_first:
+            page, last = self._window(lte, limit, look_first=True)
         end = page[-1].id if page else min(lte, last)
         # A node of a cluster that is behind has nothing yet where others have events.
         self._is_held_up = is_known_to_go_on and end <= self.position
@@ -230,8 +203,21 @@ class Scan:
             self.known_last = last
         self.position = max(self.position, end)
         is_sparse = not page or (self._topics and len(page) < limit)
+        width = max(limit, self._width)
         self._width = min(2 * width, WIDEST_WINDOW) if is_sparse else 1
         return page
+
+    def _window(
+        self, lte: int, limit: int, *, look_first: bool
+    ) -> tuple[list[Notification], int]:
+        return self._reader.window(
+            self.position,
+            lte,
+            limit,
+            self._topics,
+            without_large_states=self._without_large_states,
+            look_first=look_first,
+        )
 
     def first(self, limit: int) -> list[Notification]:
         """The first notifications, up to `stop`.

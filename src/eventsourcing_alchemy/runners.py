@@ -47,18 +47,24 @@ FROZEN_AFTER = 60.0
 """Seconds without progress, while there is work."""
 
 
+BATCH_SIZE = 500
+"""Events in a transaction, at the most."""
+
+
 class _Runner(BaseProjectionRunner[TApplication]):
     """What the runners have in common."""
 
     _policy: PoisonPolicy
     _lease_duration: float | None
     _frozen_after: float
+    _batch_size: int
 
     def _configure(
         self,
         poison: PoisonPolicy | None,
         lease_duration: float | None,
         frozen_after: float,
+        batch_size: int,
     ) -> None:
         """Before the host's constructor, which starts to process events."""
         if not isinstance(poison, PoisonPolicy | None):
@@ -69,6 +75,9 @@ class _Runner(BaseProjectionRunner[TApplication]):
         ):
             if not isinstance(seconds, int | float | None):
                 raise ProgrammingError(f"{name} is {seconds!r}: expected seconds")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ProgrammingError(f"batch_size is {batch_size!r}: expected 1 or more")
+        self._batch_size = batch_size
         self._policy = poison or PoisonPolicy()
         self._lease_duration = lease_duration
         self._frozen_after = frozen_after
@@ -159,6 +168,7 @@ class _Runner(BaseProjectionRunner[TApplication]):
             lease,
             self._progress,
             stopping,
+            self._batch_size,
         )
 
     def stop(self) -> None:
@@ -231,6 +241,10 @@ class SQLAlchemyProjectionRunner(
             died. None to have copies compete for each event: each is processed once
             then, too.
         frozen_after: seconds without progress after which `health()` says so.
+        batch_size: number of events that are processed in one transaction, at the
+            most, when they are there already. `process_event()` may be called again for
+            events of a batch that was rolled back because of another one. 1 gives each
+            its own transaction.
     """
 
     def __init__(
@@ -243,8 +257,9 @@ class SQLAlchemyProjectionRunner(
         poison: PoisonPolicy | None = None,
         lease_duration: float | None = LEASE_DURATION,
         frozen_after: float = FROZEN_AFTER,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
-        self._configure(poison, lease_duration, frozen_after)
+        self._configure(poison, lease_duration, frozen_after, batch_size)
         super().__init__(
             application_class=application_class,
             projection_class=projection_class,
@@ -269,6 +284,8 @@ class SQLAlchemyEventSourcedProjectionRunner(
         poison: as in `SQLAlchemyProjectionRunner`.
         lease_duration: as in `SQLAlchemyProjectionRunner`.
         frozen_after: as in `SQLAlchemyProjectionRunner`.
+        batch_size: as in `SQLAlchemyProjectionRunner`; 1 where aggregates are cached,
+            or `notify()` is overridden, because a rollback would not undo that.
     """
 
     def __init__(
@@ -280,8 +297,9 @@ class SQLAlchemyEventSourcedProjectionRunner(
         poison: PoisonPolicy | None = None,
         lease_duration: float | None = LEASE_DURATION,
         frozen_after: float = FROZEN_AFTER,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
-        self._configure(poison, lease_duration, frozen_after)
+        self._configure(poison, lease_duration, frozen_after, batch_size)
         super().__init__(
             application_class=application_class,
             projection_class=projection_class,

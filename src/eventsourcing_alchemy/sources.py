@@ -20,6 +20,9 @@ class Source(Protocol):
     def look(self, longest_wait: float | None = None) -> Notification | None:
         """The next notification, None if there is none by now."""
 
+    def ready(self, limit: int) -> list[Notification]:
+        """Those that follow the last one, as far as they are there already."""
+
 
 class ForeignSource:
     """A subscription of another persistence module, which can only go forward.
@@ -67,6 +70,10 @@ class ForeignSource:
             if self._last is not None and self._last.id > self._gt:
                 return self._last
         return None
+
+    def ready(self, limit: int) -> list[Notification]:  # noqa: ARG002
+        """None: it tells nothing about what is there."""
+        return []
 
     def _advance(self) -> bool:
         if self._has_ended:

@@ -1,10 +1,12 @@
 """The statements, each built once."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
+    Insert,
     ScalarSelect,
     Select,
     String,
@@ -13,6 +15,8 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    insert,
+    literal,
     null,
     select,
     update,
@@ -39,6 +43,12 @@ def _application_id() -> ScalarSelect[int]:
 
 
 @cache
+def one() -> Select[Any]:
+    """One row, of whatever the database has."""
+    return select(literal(1))
+
+
+@cache
 def advance_position() -> Update:
     """Moves the counter of `:application` on by `:count`."""
     count = bindparam("count", type_=BigInteger)
@@ -47,6 +57,34 @@ def advance_position() -> Update:
         .where(applications.c.name == bindparam("application"))
         .values(last_notification_id=applications.c.last_notification_id + count)
     )
+
+
+@cache
+def advance_position_returning() -> Any:
+    """The same, and returns the ID and the position."""
+    columns = applications.c.id, applications.c.last_notification_id
+    return advance_position().returning(*columns)
+
+
+@cache
+def insert_application() -> Insert:
+    """Adds a row, with parameters as in `row()`."""
+    return insert(applications).values(row(applications))
+
+
+@cache
+def insert_event(table: Table) -> Insert:
+    """Adds an event, or snapshot, with parameters as in `row()`."""
+    return insert(table).values(row(table))
+
+
+def row(table: Table) -> dict[str, BindParameter[Any]]:
+    """A parameter for each column that has a value given: its name, and `_`."""
+    return {
+        column.name: bindparam(f"{column.name}_", type_=column.type)
+        for column in table.c
+        if column.server_default is None and column.autoincrement is not True
+    }
 
 
 @cache
@@ -65,13 +103,15 @@ def last_position() -> Select[Any]:
     )
 
 
-@cache
+@lru_cache
 def window(
     table: Table,
-    has_topics: bool,
+    topics: int,
     without_large_states: bool,
 ) -> Select[Any]:
-    """The first `:limit` events above `:gt`, up to `:lte`, possibly with `:topics`.
+    """The first `:limit` events above `:gt`, up to `:lte`.
+
+    With `:topic_0`, `:topic_1` and so on, if there are `topics`.
 
     Bounded on both sides, because on PostgreSQL a table without statistics is not
     read in the order of its primary key otherwise.
@@ -91,9 +131,9 @@ def window(
         columns.notification_id > bindparam("gt", type_=BigInteger),
         columns.notification_id <= bindparam("lte", type_=BigInteger),
     )
-    if has_topics:
-        topics = bindparam("topics", type_=String, expanding=True)
-        statement = statement.where(columns.topic.in_(topics))
+    if topics:
+        each = [bindparam(f"topic_{n}", type_=String) for n in range(topics)]
+        statement = statement.where(columns.topic.in_(each))
     return statement.order_by(columns.notification_id).limit(
         bindparam("limit", type_=BigInteger)
     )
@@ -186,6 +226,12 @@ def lock_tracking() -> Update:
         )
         .values(notification_id=tracking.c.notification_id)
     )
+
+
+@cache
+def insert_tracking() -> Insert:
+    """Adds a position, with parameters as in `row()`."""
+    return insert(tracking).values(row(tracking))
 
 
 @cache

@@ -151,11 +151,28 @@ class SQLAlchemySubscription(Subscription["SQLAlchemyApplicationRecorder"]):
             self._pull()
         if self._has_been_stopped or not self._page:
             return None
-        notification = self._enduring.call(self._whole)
+        notification: Notification | None = self._page[0]
+        if not _is_whole(self._page[0]):
+            notification = self._enduring.call(self._whole)
         if notification is not None:
             self._page.popleft()
             self._last_notification_id = notification.id
         return notification
+
+    def ready(self, limit: int) -> list[Notification]:
+        """The next notifications, as far as they have been read already.
+
+        Without those that have large states, which are read one by one.
+
+        Args:
+            limit: number of notifications at the most.
+        """
+        found: list[Notification] = []
+        while self._page and len(found) < limit and _is_whole(self._page[0]):
+            found.append(self._page.popleft())
+        if found:
+            self._last_notification_id = found[-1].id
+        return found
 
     def _wait(self, longest: float | None) -> None:
         shortest, longest_pause = self._pauses()
@@ -193,11 +210,7 @@ class SQLAlchemySubscription(Subscription["SQLAlchemyApplicationRecorder"]):
 
     def _whole(self) -> Notification:
         notification = self._page[0]
-        # What a page has in the place of a large state.
-        state: bytes | None = notification.state
-        if state is None:
-            return replace(notification, state=self._reader.state(notification.id))
-        return notification
+        return replace(notification, state=self._reader.state(notification.id))
 
     def _check_position(self, gt: int) -> None:
         last = self._reader.last_position()
@@ -211,3 +224,9 @@ class SQLAlchemySubscription(Subscription["SQLAlchemyApplicationRecorder"]):
             f"restored one? Reset what follows it"
         )
         raise ProgrammingError(msg)
+
+
+def _is_whole(notification: Notification) -> bool:
+    # What a page has in the place of a large state.
+    state: bytes | None = notification.state
+    return state is not None

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     ClauseElement,
@@ -18,7 +18,9 @@ from sqlalchemy import (
     update,
 )
 
+from eventsourcing_alchemy.collecting import current_collector
 from eventsourcing_alchemy.dialects.lookup import dialect_of
+from eventsourcing_alchemy.upsert_plans import planned
 
 
 class Upsert(Executable, ClauseElement):
@@ -46,12 +48,10 @@ class Upsert(Executable, ClauseElement):
         self.set_ = self._others() if set_ is None else dict(set_)
         self._check()
 
-    def as_insert(self) -> Insert:
-        """The INSERT of a new row."""
+    def _as_insert(self) -> Insert:
         return insert(self.table).values(self.values)
 
-    def as_update(self) -> Update:
-        """The UPDATE of a row that is there."""
+    def _as_update(self) -> Update:
         return update(self.table).where(self._key()).values(self.set_)
 
     def _key(self) -> ColumnElement[bool]:
@@ -65,15 +65,16 @@ class Upsert(Executable, ClauseElement):
         return others or {k: self.values[k] for k in keys & self.values.keys()}
 
     def _check(self) -> None:
-        columns = self.table.columns.keys()
-        named = {*self.values, *self.set_, *self.index_elements}
-        unknown = sorted(named.difference(columns))
-        missing = [name for name in self.index_elements if name not in self.values]
-        if not self.index_elements or not self.set_ or unknown or missing:
+        columns, key = self.table.columns, self.index_elements
+        unknown = {
+            name for name in (*self.values, *self.set_, *key) if name not in columns
+        }
+        missing = [name for name in key if name not in self.values]
+        if not key or not self.set_ or unknown or missing:
             msg = (
                 f"upsert() into {self.table.name!r}: expected a value for each of the "
-                f"key columns {self.index_elements}, something to set, and names of "
-                f"columns only; missing: {missing}, unknown: {unknown}"
+                f"key columns {key}, something to set, and names of columns only; "
+                f"missing: {missing}, unknown: {sorted(unknown)}"
             )
             raise ValueError(msg)
 
@@ -87,8 +88,28 @@ class Upsert(Executable, ClauseElement):
         if any(distilled_params):
             msg = "upsert() has its values already: execute it without parameters"
             raise ValueError(msg)
+        has_own_schemas = "schema_translate_map" in execution_options
+        plan = None if has_own_schemas else planned(self, connection)
+        if plan is None:
+            return self._execute_unplanned(connection, execution_options)
+        collector = current_collector(connection)
+        if collector is not None and plan.plan.can_wait:
+            return cast("CursorResult[Any]", collector.collect(self.table, plan))
+        return connection.exec_driver_sql(
+            plan.plan.compiled.text, plan.parameters, execution_options
+        )
+
+    def _execute_unplanned(
+        self, connection: Connection, execution_options: Any
+    ) -> CursorResult[Any]:
         execute = partial(connection.execute, execution_options=execution_options)
-        return dialect_of(connection).upsert(self, execute)
+        statement = dialect_of(connection).upsert_statement(
+            self.table, self.values, self.set_, self.index_elements
+        )
+        if statement is not None:
+            return execute(statement)
+        result = execute(self._as_update())
+        return result if result.rowcount else execute(self._as_insert())
 
 
 def upsert(
@@ -115,6 +136,10 @@ def upsert(
         index_elements: names of the columns of the key, which need a unique
             constraint. Default: the primary key. (MySQL and MariaDB look at every
             unique key of the table.)
+
+    A runner that processes many events in one transaction executes such statements
+    together, before anything else that is executed on the connection; those into
+    one table in their order.
 
     Returns:
         A statement for `Connection.execute()` or `Session.execute()`.

@@ -108,6 +108,9 @@ class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
         # Views of different schemas may take part in one transaction.
         outside = before.get(_MAP_OUTSIDE, current)
         ours = self.datastore.options.get(_MAP, outside)
+        if ours == current:
+            yield
+            return
         connection.execution_options(**{_MAP: ours, _MAP_OUTSIDE: outside})
         try:
             yield

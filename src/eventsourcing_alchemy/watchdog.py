@@ -1,7 +1,8 @@
 """Connections on which no answer comes are closed."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from threading import Condition, Thread, current_thread
 from time import monotonic
 from typing import Any
@@ -20,7 +21,7 @@ PATIENCE = 1.0
 
 
 class Operation:
-    """Something that a server is to answer.
+    """Something that a server is to answer, for the time of a `with` block.
 
     Attributes:
         connection: the driver's.
@@ -28,10 +29,34 @@ class Operation:
         deadline: when to look, by the monotonic clock.
     """
 
-    def __init__(self, connection: Any, patience: float) -> None:
+    __slots__ = ("_interrupted", "_watchdog", "connection", "deadline", "patience")
+
+    def __init__(
+        self,
+        watchdog: "Watchdog",
+        connection: Any,
+        patience: float,
+        interruption: Interruption | None,
+    ) -> None:
         self.connection = connection
         self.patience = patience
         self.deadline = monotonic() + patience
+        self._watchdog = watchdog
+        self._interrupted = (
+            None
+            if interruption is None
+            else interruption.calling(partial(watchdog.hurry, self))
+        )
+
+    def __enter__(self) -> None:
+        self._watchdog.begin(self)
+        if self._interrupted is not None:
+            self._interrupted.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self._interrupted is not None:
+            self._interrupted.__exit__(None, None, None)
+        self._watchdog.end(self)
 
 
 class Watchdog:
@@ -68,14 +93,13 @@ class Watchdog:
         if thread is not None and thread is not current_thread() and not is_busy:
             thread.join(PATIENCE)
 
-    @contextmanager
     def watching(
         self,
         connection: Any,
         patience: float,
         interruption: Interruption | None = None,
-    ) -> Iterator[None]:
-        """Watches a connection for the time of the block.
+    ) -> AbstractContextManager[None]:
+        """Watches a connection for the time of a `with` block.
 
         Args:
             connection: the driver's, is used in the block.
@@ -83,25 +107,11 @@ class Watchdog:
             interruption: makes that time very short when it is set.
         """
         if self._descriptor(connection) is None:
-            yield
-            return
-        operation = Operation(connection, patience)
-        interrupted = (
-            interruption.calling(lambda: self._hurry(operation))
-            if interruption is not None
-            else nullcontext()
-        )
-        self._begin(operation)
-        try:
-            with interrupted:
-                yield
-        finally:
-            with self._changed:
-                self._operations.discard(operation)
-                if self._is_closed:
-                    self._changed.notify()
+            return nullcontext()
+        return Operation(self, connection, patience, interruption)
 
-    def _begin(self, operation: Operation) -> None:
+    def begin(self, operation: Operation) -> None:
+        """Watches an operation."""
         with self._changed:
             self._operations.add(operation)
             if self._thread is None:
@@ -111,7 +121,15 @@ class Watchdog:
             elif operation.deadline < self._wakes_at:
                 self._changed.notify()
 
-    def _hurry(self, operation: Operation) -> None:
+    def end(self, operation: Operation) -> None:
+        """Watches it no more."""
+        with self._changed:
+            self._operations.discard(operation)
+            if self._is_closed:
+                self._changed.notify()
+
+    def hurry(self, operation: Operation) -> None:
+        """Ends an operation, unless it ends by itself at once."""
         with self._changed:
             operation.patience = 0
             operation.deadline = monotonic() + GRACE

@@ -1,7 +1,7 @@
 """The work of a runner: one event after the other, whatever happens."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Event
@@ -16,8 +16,9 @@ from eventsourcing.persistence import (
     Tracking,
 )
 from eventsourcing.projection import EventSourcedProjection, Projection
-from sqlalchemy import literal, select
 
+from eventsourcing_alchemy import statements
+from eventsourcing_alchemy.batches import Batches, can_share_transactions
 from eventsourcing_alchemy.dead_letters import DeadLetters
 from eventsourcing_alchemy.errors import text_of
 from eventsourcing_alchemy.faults import Fault, fault_of
@@ -56,6 +57,7 @@ class Worker:
         lease: says whose turn it is, None to be one of several that compete.
         progress: is told what happens.
         stopping: ends the work when it is set.
+        batch_size: number of events in a transaction, at the most.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Worker:
         lease: Lease | None,
         progress: Progress,
         stopping: Event,
+        batch_size: int,
     ) -> None:
         self._projection = projection
         self._recorder = recorder
@@ -81,6 +84,8 @@ class Worker:
         self._last_returned = 0
         self._considered = 0
         self._saved_at = 0.0
+        largest = batch_size if can_share_transactions(projection) else 1
+        self._batches = Batches(recorder, largest, self._is_to_stop)
         store = recorder.datastore
         self._enduring = Endurance(
             store.dialect, store.outage, stopping.wait, stopping.is_set
@@ -89,10 +94,13 @@ class Worker:
             store.dialect, store.outage, stopping.wait, self._is_to_stop
         )
 
-    def events(self, source: Source) -> Iterator[tuple[Notification, Tracking]]:
+    def events(
+        self, source: Source
+    ) -> Iterator[tuple[Sequence[Notification], Tracking]]:
         """The events to process, whenever it is this copy's turn.
 
-        Each turn begins after the position that the projection has reached.
+        Those that are there already come together. Each turn begins after the
+        position that the projection has reached.
 
         Args:
             source: of the events.
@@ -111,29 +119,46 @@ class Worker:
                 self._progress.state = State.FOLLOWING
                 yield from self._until_turn_ends(source)
 
-    def process_event(self, notification: Notification, tracking: Tracking) -> None:
-        """Processes an event, or does about it what the policy says.
+    def process_event(
+        self,
+        notifications: Sequence[Notification],
+        tracking: Tracking,  # noqa: ARG002
+    ) -> None:
+        """Processes events, or does about them what the policy says.
 
-        Without effect if it is not this copy's turn any more, or if the event has
-        been processed before.
+        Without effect if it is not this copy's turn any more, or if they have been
+        processed before.
 
         Args:
-            notification: the event as it is stored.
-            tracking: the application's name, and the position of the event.
+            notifications: the events as they are stored, in their order.
+            tracking: the application's name, and the position of the last of them.
 
         Raises:
-            Exception: what is wrong with the event, if the policy is to stop.
+            Exception: what is wrong with an event, if the policy is to stop.
         """
-        with self._progress.ended_by_errors(), self._progress.busy():
-            self._attempt(notification, tracking)
-        if not self._is_to_stop():
-            self._progress.reached(tracking.notification_id)
-            self._progress.state = State.FOLLOWING
+        left = list(notifications)
+        with self._progress.ended_by_errors():
+            while left and not self._is_to_stop():
+                with self._progress.busy():
+                    done = self._process_some(left)
+                if done and not self._is_over:
+                    self._progress.reached(left[done - 1].id)
+                    self._progress.state = State.FOLLOWING
+                del left[:done]
 
-    def _attempt(self, notification: Notification, tracking: Tracking) -> None:
+    def _process_some(self, notifications: Sequence[Notification]) -> int:
+        batches = self._batches
+        if batches.size > 1 and len(notifications) > 1:
+            return batches.process(notifications, self._process)
+        self._attempt(notifications[0])
+        batches.grow()
+        return 1
+
+    def _attempt(self, notification: Notification) -> None:
+        tracking = self._tracking(notification)
         for attempt, pause in enumerate(self._policy.backoff.pauses(), 1):
             try:
-                self._process_enduringly(notification, tracking)
+                self._process_enduringly(notification)
             except Exception as error:
                 if self._was_processed(error, tracking):
                     return
@@ -169,7 +194,7 @@ class Worker:
 
     def _until_turn_ends(
         self, source: Source
-    ) -> Iterator[tuple[Notification, Tracking]]:
+    ) -> Iterator[tuple[Sequence[Notification], Tracking]]:
         while not self._is_to_stop():
             has_passed = source.position > self._considered
             notification = source.look(SAVE_INTERVAL if has_passed else None)
@@ -178,8 +203,9 @@ class Worker:
                 self._endure(lambda: self._save_position(source.position))
                 self._progress.recovered()
             elif not self._is_to_stop():
-                self._last_returned = self._considered = notification.id
-                yield notification, Tracking(self._name, notification.id)
+                found = [notification, *source.ready(self._batches.size - 1)]
+                self._last_returned = self._considered = found[-1].id
+                yield found, self._tracking(found[-1])
 
     def _save_position(self, position: int) -> None:
         """Moves the position over events that topics filter out.
@@ -201,9 +227,7 @@ class Worker:
     def _reached(self) -> int:
         return self._recorder.max_tracking_id(self._name) or 0
 
-    def _process_enduringly(
-        self, notification: Notification, tracking: Tracking
-    ) -> None:
+    def _process_enduringly(self, notification: Notification) -> None:
         """Processes an event as soon as the database lets it.
 
         What ends the connection, or takes too long, again and again, and each time the
@@ -219,21 +243,24 @@ class Worker:
             if suspicions >= SUSPICIOUS:
                 raise error
 
-        call = partial(self._process, notification, tracking)
+        call = partial(self._process, notification)
         self._enduring_in_turn.call(call, failed)
 
     def _answers(self) -> bool:
         # Once, and now: an outage ends at some time.
         try:
-            with self._recorder.datastore.statement() as connection:
-                connection.execute(select(literal(1)))
+            with self._recorder.datastore.statement() as executor:
+                executor.rows(statements.one(), {})
         except PersistenceError:
             return False
         return True
 
-    def _process(self, notification: Notification, tracking: Tracking) -> None:
+    def _process(self, notification: Notification) -> None:
         domain_event = self._mapper.to_domain_event(notification)
-        self._projection.process_event(domain_event, tracking)
+        self._projection.process_event(domain_event, self._tracking(notification))
+
+    def _tracking(self, notification: Notification) -> Tracking:
+        return Tracking(self._name, notification.id)
 
     def _was_processed(self, error: Exception, tracking: Tracking) -> bool:
         """Whether another copy, or a COMMIT whose answer was lost, did it."""

@@ -460,6 +460,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         clock = f"TIMESTAMPTZ '{now.isoformat()}'"
         monkeypatch.setitem(types._NOW, "postgresql", clock)
         datastore.engine.clear_compiled_cache()
+        datastore._lender._compiled.cache_clear()
 
     return set_clock
 

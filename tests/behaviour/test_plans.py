@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from eventsourcing.persistence import StoredEvent
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import event, text
 
 from backends import Capability
 from behaviour.workers import new_events
+from conversations import conversation
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
 from plans import AGGREGATES, POSITIONS, WASTE, plans
 
@@ -107,24 +107,6 @@ def test_with_statistics(recorder: SQLAlchemyApplicationRecorder) -> None:
         assert "Seq Scan" not in plan, plan
 
 
-@contextmanager
-def conversation(engine: Engine) -> Iterator[list[str]]:
-    """What is said to the database within the block."""
-    said: list[str] = []
-
-    def hear_statement(*arguments: Any) -> None:
-        said.append(arguments[2])
-
-    def hear_commit(_: Connection) -> None:
-        said.append("COMMIT")
-
-    event.listen(engine, "before_cursor_execute", hear_statement)
-    event.listen(engine, "commit", hear_commit)
-    yield said
-    event.remove(engine, "before_cursor_execute", hear_statement)
-    event.remove(engine, "commit", hear_commit)
-
-
 @pytest.mark.parametrize("count", [1, 100])
 def test_an_append_takes_few_round_trips(
     factory: SQLAlchemyFactory, count: int
@@ -145,6 +127,5 @@ def test_an_append_is_one_statement(factory: SQLAlchemyFactory, count: int) -> N
     with conversation(recorder.datastore.engine) as said:
         recorder.insert_events(new_events(count))
     assert len([each for each in said if each != "COMMIT"]) == 1
-    with recorder.datastore.statement() as connection:
-        driver_connection: Any = connection.connection.driver_connection
-        assert driver_connection.autocommit
+    with recorder.datastore.statement() as executor:
+        assert executor.driver_connection.autocommit

@@ -370,7 +370,8 @@ def test_stops_while_it_retries(parcels: Parcels, run: Run, script: Script) -> N
 def test_event_sourced_projection(
     parcels: Parcels, env: dict[str, str], script: Script
 ) -> None:
-    script.failures = {1: [transient()], 2: [ValueError("poison")]}
+    # Once in a batch, and once alone.
+    script.failures = {1: [transient()], 2: [ValueError("poison")] * 2}
     for _ in range(3):
         last = parcels.send()
     policy = PoisonPolicy(dead_letter=True)

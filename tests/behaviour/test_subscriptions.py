@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from threading import Thread
 from threading import enumerate as threads_alive
 from time import monotonic
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -21,10 +18,11 @@ from eventsourcing.persistence import (
     ProgrammingError,
     StoredEvent,
 )
-from sqlalchemy import delete, event, text
+from sqlalchemy import delete, text
 
 from backends import Backend, Capability
 from behaviour.workers import append, new_events
+from conversations import conversation
 from eventsourcing_alchemy import (
     SQLAlchemyApplicationRecorder,
     SQLAlchemyFactory,
@@ -49,20 +47,6 @@ def take(subscription: SQLAlchemySubscription, count: int) -> list[int]:
 
 def events_about(*topics: str) -> list[StoredEvent]:
     return [StoredEvent(uuid4(), 1, topic, b"") for topic in topics]
-
-
-@contextmanager
-def statements(recorder: SQLAlchemyApplicationRecorder) -> Iterator[list[str]]:
-    """The SELECTs that are executed within the block."""
-    seen: list[str] = []
-
-    def note(*arguments: Any) -> None:
-        seen.append(arguments[2])
-
-    engine = recorder.datastore.engine
-    event.listen(engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(engine, "before_cursor_execute", note)
 
 
 def test_what_was_recorded_then_what_comes(
@@ -143,7 +127,7 @@ def test_topics_are_filtered_in_the_database(
 ) -> None:
     recorder.insert_events(events_about("a", "b", "c", "a"))
     with (
-        statements(recorder) as seen,
+        conversation(recorder.datastore.engine) as seen,
         recorder.subscribe(topics=["a", "c"]) as subscription,
     ):
         assert take(subscription, 3) == [1, 3, 4]
@@ -159,11 +143,11 @@ def test_position_moves_past_what_was_filtered(
     recorder.insert_events(events_about("rare"))
     last = 20 * PAGE + 1
     with recorder.subscribe(topics=["rare"]) as subscription:
-        with statements(recorder) as seen:
+        with conversation(recorder.datastore.engine) as seen:
             assert take(subscription, 1) == [last]
         assert len(seen) < 20
         recorder.insert_events(events_about("common", "rare"))
-        with statements(recorder) as seen:
+        with conversation(recorder.datastore.engine) as seen:
             assert take(subscription, 1) == [last + 2]
         assert len(seen) <= 3
 
@@ -188,7 +172,7 @@ def test_nothing_is_read_while_nothing_happens(
     recorder.insert_events(new_events())
     with recorder.subscribe() as subscription, ThreadPoolExecutor(1) as threads:
         take(subscription, 1)
-        with statements(recorder) as seen:
+        with conversation(recorder.datastore.engine) as seen:
             following = threads.submit(list, subscription)
             with pytest.raises(TimeoutError):
                 following.result(timeout=0.5)
@@ -216,7 +200,10 @@ def test_large_states_are_read_one_by_one(
     recorder.insert_events(
         [StoredEvent(uuid4(), 1, "topic", state) for state in states]
     )
-    with recorder.subscribe() as subscription, statements(recorder) as seen:
+    with (
+        recorder.subscribe() as subscription,
+        conversation(recorder.datastore.engine) as seen,
+    ):
         assert [next(subscription).state for _ in states] == states
     assert len(seen) == 3
     assert [n.state for n in recorder.select_notifications(1, 10)] == states

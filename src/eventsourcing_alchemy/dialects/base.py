@@ -2,28 +2,34 @@
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from eventsourcing.persistence import ProgrammingError, StoredEvent
 from sqlalchemy import (
     URL,
     Connection,
-    CursorResult,
     Engine,
+    Executable,
     Table,
     exc,
-    insert,
 )
 
 from eventsourcing_alchemy import statements
+from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.outages import Outage
-from eventsourcing_alchemy.tables import applications
-
-if TYPE_CHECKING:
-    from eventsourcing_alchemy.upserts import Upsert
 
 Options = Mapping[str, Any]
+
+_EVENT = (
+    "application_id_",
+    "notification_id_",
+    "originator_id_",
+    "originator_version_",
+    "topic_",
+    "state_",
+)
+"""Parameters of `statements.insert_event()`."""
 
 
 class Listening(Protocol):
@@ -44,15 +50,25 @@ class Listening(Protocol):
         """Leaves everything to the parent process, after a fork."""
 
 
+class Application(NamedTuple):
+    """What tells an application from all others of a database."""
+
+    name: str
+    schema: str | None
+    """Database schema of the tables, None for the default."""
+
+
 class BaseDialect:
     """The steps in which databases differ, as any database can do them.
 
-    A subclass overrides those that its database does better. Statements name no
-    schema: `options`, the execution options of each, translate it.
+    A subclass overrides those that its database does better.
     """
 
-    append_is_one_statement: ClassVar[bool] = False
-    """Whether `append()` needs no transaction around it."""
+    appends_alone: bool = False
+    """Whether `append()` is atomic within `alone()`, too."""
+
+    collects_upserts: ClassVar[bool] = False
+    """Whether the driver executes an upsert many times faster than one by one."""
 
     reading_options: ClassVar[Options] = {}
     """Execution options of connections for single statements that read."""
@@ -136,13 +152,27 @@ class BaseDialect:
         """Holds off others who would migrate the same database."""
         yield
 
+    def cursor(self, driver_connection: Any) -> Any:
+        """A cursor for our own statements."""
+        return driver_connection.cursor()
+
+    def committing_each(
+        self,
+        driver_connection: Any,  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
+        """Makes each statement in the block a transaction, if that saves anything."""
+        return nullcontext()
+
+    def alone(self, executor: Executor) -> AbstractContextManager[None]:  # noqa: ARG002
+        """A transaction of the dialect's own, within `writing()`."""
+        return nullcontext()
+
     def append(
         self,
-        connection: Connection,
+        executor: Executor,
         table: Table,
-        name: str,
+        application: Application,
         events: Sequence[StoredEvent],
-        options: Options,
         *,
         notify: bool,  # noqa: ARG002
     ) -> int:
@@ -153,36 +183,33 @@ class BaseDialect:
         gives them back.
 
         Args:
-            connection: is in a transaction, unless `append_is_one_statement`.
+            executor: is in a transaction, or in `alone()`.
             table: of the events.
-            name: of the application.
+            application: whose events they are.
             events: one or more.
-            options: execution options.
             notify: whether to announce the events to other processes.
 
         Returns:
             The position of the last event; the others precede it without a gap.
         """
-        application_id, last = self.take_positions(
-            connection, name, len(events), options
-        )
+        application_id, last = self.take_positions(executor, application, len(events))
         first = last - len(events) + 1
         rows = [
-            {
-                "application_id": application_id,
-                "notification_id": position,
-                "originator_id": event.originator_id,
-                "originator_version": event.originator_version,
-                "topic": event.topic,
-                "state": event.state,
-            }
+            (
+                application_id,
+                position,
+                event.originator_id,
+                event.originator_version,
+                event.topic,
+                event.state,
+            )
             for position, event in enumerate(events, first)
         ]
-        connection.execute(insert(table), rows, execution_options=options)
+        executor.execute_many(statements.insert_event(table), _EVENT, rows)
         return last
 
     def take_positions(
-        self, connection: Connection, name: str, count: int, options: Options
+        self, executor: Executor, application: Application, count: int
     ) -> tuple[int, int]:
         """Takes the next `count` positions of an application.
 
@@ -191,75 +218,63 @@ class BaseDialect:
         """
         advance = (
             self._advance_returning
-            if connection.dialect.update_returning
+            if executor.connection.dialect.update_returning
             else self._advance_and_select
         )
-        parameters = {"application": name, "count": count}
-        taken = advance(connection, parameters, options)
+        parameters = {"application": application.name, "count": count}
+        taken = advance(executor, parameters)
         if taken is None:
-            self.register(connection, name, options)
-            taken = advance(connection, parameters, options)
+            self.register(executor, application.name)
+            taken = advance(executor, parameters)
         if taken is None:
-            msg = f"The row of application {name!r} is gone from es_applications"
+            msg = (
+                f"The row of application {application.name!r} is gone from "
+                f"es_applications"
+            )
             raise ProgrammingError(msg)
-        return taken
+        application_id, last = taken
+        return application_id, last
 
     def _advance_returning(
-        self, connection: Connection, parameters: Mapping[str, Any], options: Options
-    ) -> tuple[int, int] | None:
-        statement = statements.advance_position().returning(
-            applications.c.id, applications.c.last_notification_id
-        )
-        row = connection.execute(
-            statement, parameters, execution_options=options
-        ).one_or_none()
-        return None if row is None else (row.id, row.last_notification_id)
+        self, executor: Executor, parameters: Mapping[str, Any]
+    ) -> Sequence[int] | None:
+        return executor.first(statements.advance_position_returning(), parameters)
 
     def _advance_and_select(
-        self, connection: Connection, parameters: Mapping[str, Any], options: Options
-    ) -> tuple[int, int] | None:
-        result = connection.execute(
-            statements.advance_position(), parameters, execution_options=options
-        )
-        if not result.rowcount:
+        self, executor: Executor, parameters: Mapping[str, Any]
+    ) -> Sequence[int] | None:
+        if not executor.execute(statements.advance_position(), parameters).rowcount:
             return None
-        row = connection.execute(
-            statements.application(), parameters, execution_options=options
-        ).one()
-        return row.id, row.last_notification_id
+        return executor.first(statements.application(), parameters)
 
-    def application_id(
-        self, connection: Connection, name: str, options: Options
-    ) -> int | None:
-        """The ID of an application, None if it has no row yet."""
-        statement, parameters = statements.application(), {"application": name}
-        row = connection.execute(
-            statement, parameters, execution_options=options
-        ).one_or_none()
-        return None if row is None else int(row.id)
-
-    def register(self, connection: Connection, name: str, options: Options) -> None:
+    def register(self, executor: Executor, name: str) -> None:
         """Adds the row of an application, unless another process just did."""
-        row = {"name": name, "last_notification_id": 0}
+        row = {"name_": name}
         try:
-            with connection.begin_nested():
-                connection.execute(insert(applications), row, execution_options=options)
+            with executor.connection.begin_nested():
+                executor.execute(statements.insert_application(), row)
         except exc.IntegrityError:
             return
 
-    def upsert(
+    def upsert_statement(
         self,
-        upsert: "Upsert",
-        execute: Callable[..., CursorResult[Any]],
-    ) -> CursorResult[Any]:
-        """Updates the row that has the key of the given one, else inserts it.
+        table: Table,  # noqa: ARG002
+        values: Mapping[str, Any],  # noqa: ARG002
+        set_: Mapping[str, Any],  # noqa: ARG002
+        index_elements: Sequence[str],  # noqa: ARG002
+    ) -> Executable | None:
+        """Inserts a row, or updates the one that is there, atomically.
 
         Args:
-            upsert: what to write.
-            execute: executes a statement.
+            table: to write to.
+            values: of the row, if it is new.
+            set_: of the row, if it is there.
+            index_elements: names of the columns that tell whether it is there.
+
+        Returns:
+            None where it takes two statements.
         """
-        result = execute(upsert.as_update())
-        return result if result.rowcount else execute(upsert.as_insert())
+        return None
 
     def listen(
         self,
@@ -282,12 +297,3 @@ class BaseDialect:
             None where the database, or its driver, announces nothing.
         """
         return None
-
-
-def schema_of(options: Options) -> str | None:
-    """The database schema that execution options name.
-
-    Not the options themselves, to which SQLAlchemy adds what it needs.
-    """
-    schema: str | None = options.get("schema_translate_map", {}).get(None)
-    return schema

@@ -1,20 +1,21 @@
 """MySQL and MariaDB: READ COMMITTED, LAST_INSERT_ID, GET_LOCK."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eventsourcing.persistence import OperationalError
 from sqlalchemy import (
     URL,
     BigInteger,
     Connection,
-    CursorResult,
     Engine,
     ExceptionContext,
+    Executable,
+    Table,
     Update,
     bindparam,
     event,
@@ -24,16 +25,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import insert
 
 from eventsourcing_alchemy import statements
-from eventsourcing_alchemy.dialects.base import (
-    BaseDialect,
-    Options,
-    schema_of,
-)
+from eventsourcing_alchemy.dialects.base import Application, BaseDialect
+from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.tables import applications
-
-if TYPE_CHECKING:
-    from eventsourcing_alchemy.upserts import Upsert
 
 _MIGRATION_LOCK = "eventsourcing_alchemy"
 _DEADLOCK = "eventsourcing_alchemy_deadlock"
@@ -85,7 +80,7 @@ class MySQLDialect(BaseDialect):
     """Reads the position that an UPDATE reached from its own answer."""
 
     def __init__(self) -> None:
-        self._application_ids: dict[tuple[str, str | None], int] = {}
+        self._application_ids: dict[Application, int] = {}
 
     def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:  # noqa: ARG002
         """READ COMMITTED: polls see new rows, and no gaps are locked."""
@@ -156,50 +151,57 @@ class MySQLDialect(BaseDialect):
             connection.scalar(select(func.release_lock(name)))
 
     def take_positions(
-        self, connection: Connection, name: str, count: int, options: Options
+        self, executor: Executor, application: Application, count: int
     ) -> tuple[int, int]:
         """Saves a SELECT: the server answers an UPDATE with LAST_INSERT_ID."""
-        key = name, schema_of(options)
-        known = self._application_ids.get(key)
+        known = self._application_ids.get(application)
         if known is not None:
             # The ID is only a guess (a rollback may have taken the row away), and
             # the UPDATE checks it while it locks the row.
-            parameters = {"application": name, "count": count, "known": known}
-            result = connection.execute(
-                _advance_known_statement(), parameters, execution_options=options
-            )
+            parameters = {
+                "application": application.name,
+                "count": count,
+                "known": known,
+            }
+            result = executor.execute(_advance_known_statement(), parameters)
             if result.rowcount:
                 return known, result.lastrowid
-        application_id, last = super().take_positions(connection, name, count, options)
-        self._application_ids[key] = application_id
+        application_id, last = super().take_positions(executor, application, count)
+        self._application_ids[application] = application_id
         return application_id, last
 
-    def register(self, connection: Connection, name: str, options: Options) -> None:
+    def register(self, executor: Executor, name: str) -> None:
         """Locks the row that is there for writing.
 
         A duplicate that fails locks it for reading; two of these, both about to
         write, would be a deadlock.
         """
-        statement = insert(applications).on_duplicate_key_update(
-            name=applications.c.name
-        )
-        row = {"name": name, "last_notification_id": 0}
-        connection.execute(statement, row, execution_options=options)
+        executor.execute(_register_statement(), {"name_": name})
 
-    def upsert(
+    def upsert_statement(
         self,
-        upsert: "Upsert",
-        execute: Callable[..., CursorResult[Any]],
-    ) -> CursorResult[Any]:
+        table: Table,
+        values: Mapping[str, Any],
+        set_: Mapping[str, Any],
+        index_elements: Sequence[str],  # noqa: ARG002
+    ) -> Executable:
         """INSERT … ON DUPLICATE KEY UPDATE."""
-        statement = insert(upsert.table).values(upsert.values)
-        return execute(statement.on_duplicate_key_update(dict(upsert.set_)))
+        return insert(table).values(values).on_duplicate_key_update(dict(set_))
 
 
 def _note_deadlock(context: ExceptionContext) -> None:
     code, *_ = context.original_exception.args or (None,)
     if context.connection is not None and code == _ER_LOCK_DEADLOCK:
         context.connection.info[_DEADLOCK] = True
+
+
+@cache
+def _register_statement() -> Executable:
+    return (
+        insert(applications)
+        .values(statements.row(applications))
+        .on_duplicate_key_update(name=applications.c.name)
+    )
 
 
 @cache

@@ -2,18 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from eventsourcing.persistence import StoredEvent
+from psycopg.pq import TransactionStatus
 from sqlalchemy import (
     URL,
     BigInteger,
     Connection,
-    CursorResult,
     Engine,
+    Executable,
     String,
     Table,
     bindparam,
@@ -23,28 +24,23 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.selectable import Select
 
 from eventsourcing_alchemy import statements
+from eventsourcing_alchemy.dialects.arrays import Array, register_arrays
 from eventsourcing_alchemy.dialects.base import (
-    BaseDialect,
+    Application,
     Listening,
-    Options,
-    schema_of,
 )
 from eventsourcing_alchemy.dialects.listener import Listener
+from eventsourcing_alchemy.dialects.on_conflict import OnConflictDialect
+from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.outages import Outage
 from eventsourcing_alchemy.tables import applications
 
-if TYPE_CHECKING:
-    from eventsourcing_alchemy.upserts import Upsert
-
 CHANNEL = "eventsourcing_alchemy"
-
-_TRANSACTION_STATUS_INERROR = 3
-"""PQTRANS_INERROR of libpq."""
 
 CONNECT_TIMEOUT = 10
 """Seconds, where the URL does not say."""
@@ -90,11 +86,11 @@ _REFUSED = re.compile(
 it, because libpq keeps that of a failed connection to itself."""
 
 
-class PostgreSQLDialect(BaseDialect):
+class PostgreSQLDialect(OnConflictDialect):
     """Queues on advisory locks, which are cheaper to wait for than rows."""
 
-    append_is_one_statement: ClassVar[bool] = True
-    reading_options: ClassVar[Options] = {"isolation_level": "AUTOCOMMIT"}
+    appends_alone = True
+    insert = staticmethod(insert)
 
     def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:  # noqa: ARG002
         """A timeout for connecting, which libpq waits for much longer."""
@@ -115,6 +111,14 @@ class PostgreSQLDialect(BaseDialect):
         fileno = getattr(connection, "fileno", None)
         return fileno() if fileno is not None else None
 
+    def watch(self, engine: Engine) -> None:
+        """Lets psycopg send arrays in one piece."""
+
+        @event.listens_for(engine, "connect")
+        def prepare(dbapi_connection: Any, _: Any) -> None:
+            if _is_of_psycopg(dbapi_connection):
+                register_arrays(dbapi_connection)
+
     def configure(self, engine: Engine, lock_timeout: float) -> None:
         """Sets `lock_timeout` in each session."""
         milliseconds = str(max(1, int(lock_timeout * 1000)))
@@ -130,11 +134,8 @@ class PostgreSQLDialect(BaseDialect):
 
     def is_aborted(self, connection: Connection) -> bool:
         """Whether a statement failed: COMMIT is a ROLLBACK then, but succeeds."""
-        driver_connection = connection.connection.dbapi_connection
-        info = getattr(driver_connection, "info", None)
-        if info is None:  # Of pg8000.
-            return getattr(driver_connection, "_transaction_status", b"") == b"E"
-        return int(info.transaction_status) == _TRANSACTION_STATUS_INERROR
+        status = _status(connection.connection.dbapi_connection)
+        return status == TransactionStatus.INERROR
 
     @contextmanager
     def migrating(self, connection: Connection) -> Iterator[None]:
@@ -142,20 +143,42 @@ class PostgreSQLDialect(BaseDialect):
         connection.execute(select(func.pg_advisory_xact_lock(lock_key(CHANNEL))))
         yield
 
+    def cursor(self, driver_connection: Any) -> Any:
+        """Of psycopg, one that transfers bytes and UUIDs as they are."""
+        if _is_of_psycopg(driver_connection):
+            return driver_connection.cursor(binary=True)
+        return driver_connection.cursor()
+
+    @contextmanager
+    def committing_each(self, driver_connection: Any) -> Iterator[None]:
+        """Saves BEGIN and COMMIT."""
+        before = driver_connection.autocommit
+        if not before and _status(driver_connection) == TransactionStatus.INTRANS:
+            # A listener of the user's has begun it, with a SET, say. What follows would
+            # be part of it, and not be committed.
+            driver_connection.commit()
+        driver_connection.autocommit = True
+        try:
+            yield
+        finally:
+            # Of a connection that is lost, nobody will ask.
+            with suppress(Exception):
+                driver_connection.autocommit = before
+
     def append(
         self,
-        connection: Connection,
+        executor: Executor,
         table: Table,
-        name: str,
+        application: Application,
         events: Sequence[StoredEvent],
-        options: Options,
         *,
         notify: bool,
     ) -> int:
         """Locks, takes positions, inserts and notifies in one statement."""
+        name, schema = application
         parameters = {
             "application": name,
-            "queue": lock_key(f"{schema_of(options)}.{name}"),
+            "queue": lock_key(f"{schema}.{name}"),
             "count": len(events),
             "originator_ids": [event.originator_id for event in events],
             "originator_versions": [event.originator_version for event in events],
@@ -163,30 +186,16 @@ class PostgreSQLDialect(BaseDialect):
             "states": [event.state for event in events],
         }
         statement = append_statement(table, notify)
-        last = connection.scalar(statement, parameters, execution_options=options)
+        last = executor.scalar(statement, parameters)
         if last is None:
-            self.register(connection, name, options)
-            last = connection.scalar(statement, parameters, execution_options=options)
+            self.register(executor, name)
+            last = executor.scalar(statement, parameters)
         return int(last)
 
-    def register(self, connection: Connection, name: str, options: Options) -> None:
+    def register(self, executor: Executor, name: str) -> None:
         """Needs no savepoint, so works where each statement is a transaction."""
-        statement = insert(applications).on_conflict_do_nothing()
-        row = {"name": name, "last_notification_id": 0}
-        connection.execute(statement, row, execution_options=options)
-
-    def upsert(
-        self,
-        upsert: "Upsert",
-        execute: Callable[..., CursorResult[Any]],
-    ) -> CursorResult[Any]:
-        """INSERT … ON CONFLICT."""
-        statement = insert(upsert.table).values(upsert.values)
-        return execute(
-            statement.on_conflict_do_update(
-                index_elements=upsert.index_elements, set_=upsert.set_
-            )
-        )
+        row = {"name_": name}
+        executor.execute(_register_statement(), row)
 
     def listen(
         self,
@@ -220,6 +229,34 @@ def _fault_of_connection(error: BaseException) -> Fault:
         by_host[host] = by_host.get(host, False) or bool(_REFUSED.search(attempt))
     is_refused = all(by_host.values())
     return Fault.REFUSED if is_refused else Fault.OUTAGE
+
+
+def _is_of_psycopg(driver_connection: Any) -> bool:
+    return hasattr(driver_connection, "pgconn")
+
+
+def _status(driver_connection: Any) -> int:
+    """A `TransactionStatus`."""
+    if _is_of_psycopg(driver_connection):
+        return int(driver_connection.pgconn.transaction_status)
+    info = getattr(driver_connection, "info", None)
+    if info is not None:  # Of psycopg2.
+        return int(info.transaction_status)
+    letter = getattr(driver_connection, "_transaction_status", b"")  # Of pg8000.
+    return _STATUSES.get(letter, TransactionStatus.IDLE)
+
+
+_STATUSES = {b"T": TransactionStatus.INTRANS, b"E": TransactionStatus.INERROR}
+"""As the server tells them."""
+
+
+@cache
+def _register_statement() -> Executable:
+    return (
+        insert(applications)
+        .values(statements.row(applications))
+        .on_conflict_do_nothing()
+    )
 
 
 def lock_key(name: str) -> int:
@@ -276,7 +313,7 @@ _EVENT_COLUMNS = ("originator_id", "originator_version", "topic", "state")
 def _unnested(table: Table) -> Any:
     """The events as rows, numbered from 1, from one array a column."""
     arrays = [
-        bindparam(f"{name}s", type_=ARRAY(table.c[name].type))
+        bindparam(f"{name}s", type_=Array(table.c[name].type))
         for name in _EVENT_COLUMNS
     ]
     names = [column(name, table.c[name].type) for name in _EVENT_COLUMNS]

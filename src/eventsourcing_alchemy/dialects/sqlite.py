@@ -1,26 +1,26 @@
 """SQLite: BEGIN IMMEDIATE, WAL, one writer at a time."""
 
 import sqlite3
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from sqlalchemy import URL, Connection, CursorResult, Engine, QueuePool, event
+from sqlalchemy import URL, Connection, Engine, QueuePool, event
 from sqlalchemy.dialects.sqlite import insert
 
-from eventsourcing_alchemy.dialects.base import BaseDialect, Options
+from eventsourcing_alchemy.dialects.base import Options
 from eventsourcing_alchemy.dialects.fork_guard import ForkGuard
+from eventsourcing_alchemy.dialects.on_conflict import OnConflictDialect
 from eventsourcing_alchemy.errors import LockTimeoutError
+from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.faults import Fault
 
-if TYPE_CHECKING:
-    from eventsourcing_alchemy.upserts import Upsert
-
 _BEGIN = "eventsourcing_alchemy_begin"
+_BEGIN_WRITING = "BEGIN IMMEDIATE"
 
 _FAULTS = {
     sqlite3.SQLITE_BUSY: Fault.CONFLICT,
@@ -35,18 +35,20 @@ _FAULTS = {
 }
 
 
-class SQLiteDialect(BaseDialect):
+class SQLiteDialect(OnConflictDialect):
     """Begins transactions itself: the driver would begin them too late.
 
     A transaction that reads first and writes then cannot wait for another
     writer: SQLite refuses it at once. So those that write begin as writers.
     """
 
+    insert = staticmethod(insert)
     reading_options: ClassVar[Options] = {_BEGIN: None}
 
     def __init__(self) -> None:
         self._write_lock = Lock()
         self._lock_timeout = 30.0
+        self._writer: Engine | None = None
         self._fork_guard: ForkGuard | None = None
 
     def is_private(self, url: URL) -> bool:
@@ -83,6 +85,7 @@ class SQLiteDialect(BaseDialect):
         """Durable commits that do not block readers; transactions that we begin."""
         event.listen(engine, "connect", partial(_configure_connection, lock_timeout))
         event.listen(engine, "begin", _begin)
+        self.appends_alone = True
         self._lock_timeout = lock_timeout
         if not self.is_private(engine.url):
             self._fork_guard = ForkGuard(engine)
@@ -114,7 +117,29 @@ class SQLiteDialect(BaseDialect):
 
     @contextmanager
     def writing(self, engine: Engine) -> Iterator[Engine]:
-        """Queues the threads of this process, then BEGIN IMMEDIATE.
+        """Queues the threads of this process, then BEGIN IMMEDIATE."""
+        if self._writer is None:
+            self._writer = engine.execution_options(**{_BEGIN: _BEGIN_WRITING})
+        with self._turn():
+            yield self._writer
+
+    @contextmanager
+    def alone(self, executor: Executor) -> Iterator[None]:
+        """A transaction without what SQLAlchemy does around it."""
+        driver_connection = executor.driver_connection
+        try:
+            executor.run(_BEGIN_WRITING)
+            yield
+            executor.run("COMMIT")
+        except BaseException:
+            # Where that fails, it is closed, or will be when it is returned.
+            with suppress(Exception):
+                driver_connection.rollback()
+            raise
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One thread of this process at a time.
 
         SQLite itself has no queue: it retries until it finds the file unlocked,
         so that a busy thread can starve the others.
@@ -125,7 +150,7 @@ class SQLiteDialect(BaseDialect):
             msg = f"Waited {waited} for another thread's transaction to end"
             raise LockTimeoutError(msg)
         try:
-            yield engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+            yield
         finally:
             lock.release()
 
@@ -139,20 +164,7 @@ class SQLiteDialect(BaseDialect):
             connection.begin()
         driver_connection = connection.connection.driver_connection
         if driver_connection is not None and not driver_connection.in_transaction:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    def upsert(
-        self,
-        upsert: "Upsert",
-        execute: Callable[..., CursorResult[Any]],
-    ) -> CursorResult[Any]:
-        """INSERT … ON CONFLICT."""
-        statement = insert(upsert.table).values(upsert.values)
-        return execute(
-            statement.on_conflict_do_update(
-                index_elements=upsert.index_elements, set_=upsert.set_
-            )
-        )
+            connection.exec_driver_sql(_BEGIN_WRITING)
 
 
 def _configure_connection(lock_timeout: float, connection: Any, _: Any) -> None:

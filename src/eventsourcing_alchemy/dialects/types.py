@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -36,9 +37,15 @@ class BinaryUuid(TypeDecorator[UUID]):
         """Return the bytes to store."""
         return None if value is None else value.bytes
 
-    def process_result_value(self, value: Any, _dialect: Dialect) -> UUID | None:
-        """Return the UUID of the stored bytes."""
-        return None if value is None else UUID(bytes=bytes(value))
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
+        """Return what makes a UUID of the stored bytes."""
+        return _uuid
+
+
+@lru_cache(maxsize=1024)
+def _uuid(value: bytes) -> UUID:
+    # The events of an aggregate are near each other, and have the same.
+    return UUID(bytes=bytes(value))
 
 
 class FixedBinaryUuid(BinaryUuid):

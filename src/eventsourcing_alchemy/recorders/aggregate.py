@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import AggregateRecorder, DatabaseError, StoredEvent
-from sqlalchemy import Connection, Select, Table, insert
+from sqlalchemy import Select, Table
 
-from eventsourcing_alchemy import statements, tables
+from eventsourcing_alchemy import records, statements, tables
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
 from eventsourcing_alchemy.validation import (
     ID_TYPES,
@@ -19,6 +20,16 @@ from eventsourcing_alchemy.validation import (
     checked_name,
     refuse_tracking,
 )
+
+_RECORD = (
+    "application_id_",
+    "purpose_",
+    "originator_id_",
+    "originator_version_",
+    "topic_",
+    "state_",
+)
+"""Parameters of `statements.insert_event()`."""
 
 
 class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
@@ -66,24 +77,20 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
         return None
 
     def _insert(self, events: Sequence[StoredEvent]) -> bool:
-        store = self.datastore
-        with (
-            self.transaction() as connection,
-            store.answering(connection, takes_locks=True),
-        ):
-            application_id = self._application_id(connection)
+        with self.datastore.writing() as executor:
+            application_id = self._application_id(executor)
             rows = [
-                {
-                    "application_id": application_id,
-                    "purpose": self.purpose,
-                    "originator_id": event.originator_id,
-                    "originator_version": event.originator_version,
-                    "topic": event.topic,
-                    "state": event.state,
-                }
+                (
+                    application_id,
+                    self.purpose,
+                    event.originator_id,
+                    event.originator_version,
+                    event.topic,
+                    event.state,
+                )
                 for event in events
             ]
-            self._execute(connection, insert(self._table), rows)
+            executor.execute_many(statements.insert_event(self._table), _RECORD, rows)
         return True
 
     def _are_stored(self, events: Sequence[StoredEvent]) -> bool:
@@ -110,25 +117,23 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
             self.datastore.retrying(self._register)
 
     def _is_registered(self) -> bool:
-        dialect, options = self.datastore.dialect, self.datastore.options
-        with self.datastore.statement() as connection:
-            return dialect.application_id(connection, self.name, options) is not None
+        with self.datastore.statement() as executor:
+            return self._known_application_id(executor) is not None
 
     def _register(self) -> None:
-        store = self.datastore
-        with (
-            self.transaction() as connection,
-            store.answering(connection, takes_locks=True),
-        ):
-            store.dialect.register(connection, self.name, store.options)
+        with self.datastore.writing() as executor:
+            self.datastore.dialect.register(executor, self.name)
 
-    def _application_id(self, connection: Connection) -> int | None:
-        dialect, options = self.datastore.dialect, self.datastore.options
-        known = dialect.application_id(connection, self.name, options)
+    def _application_id(self, executor: Executor) -> int | None:
+        known = self._known_application_id(executor)
         if known is not None:
             return known
-        dialect.register(connection, self.name, options)
-        return dialect.application_id(connection, self.name, options)
+        self.datastore.dialect.register(executor, self.name)
+        return self._known_application_id(executor)
+
+    def _known_application_id(self, executor: Executor) -> int | None:
+        row = executor.first(statements.application(), {"application": self.name})
+        return None if row is None else int(row[0])
 
     def select_events(
         self,
@@ -172,17 +177,9 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
         statement: Select[Any],
         parameters: Mapping[str, Any],
     ) -> list[StoredEvent]:
-        with self.datastore.statement() as connection:
-            rows = self._execute(connection, statement, parameters)
-            return [
-                StoredEvent(
-                    originator_id=originator_id,
-                    originator_version=version,
-                    topic=topic,
-                    state=state,
-                )
-                for version, topic, state in rows
-            ]
+        with self.datastore.statement() as executor:
+            rows = executor.rows(statement, parameters)
+        return records.stored_events(originator_id, rows)
 
     def _filters(self) -> dict[str, str]:
         return {"purpose": self.purpose}

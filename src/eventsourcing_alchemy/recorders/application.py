@@ -9,6 +9,7 @@ from sqlalchemy import Table
 
 from eventsourcing_alchemy import tables
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.dialects.base import Application
 from eventsourcing_alchemy.errors import TransientError
 from eventsourcing_alchemy.notifications import LAST_POSITION, NotificationReader, Scan
 from eventsourcing_alchemy.recorders.aggregate import SQLAlchemyAggregateRecorder
@@ -35,6 +36,8 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
     def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
         super().__init__(datastore, name)
         self.reader = NotificationReader(datastore, self._table, name)
+        self._application = Application(name, datastore.settings.schema)
+        self._notifies = datastore.settings.subscribe != "poll"
         self.events_topic = (datastore.database, "events", name)
 
     @property
@@ -72,18 +75,22 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         )
 
     def _append(self, events: Sequence[StoredEvent]) -> Sequence[int]:
-        store = self.datastore
-        with store.appending() as connection:
-            last = store.dialect.append(
-                connection,
-                self._table,
-                self.name,
-                events,
-                store.options,
-                notify=store.settings.subscribe != "poll",
-            )
-            store.hint(self.events_topic)
+        key = self._table, self._application, self._notifies
+        group_commit = self.datastore.group_commit(key)
+        if group_commit is None:
+            last = self._append_now(events)
+        else:
+            last = group_commit.append(events, self._append_now)
         return list(range(last - len(events) + 1, last + 1))
+
+    def _append_now(self, events: Sequence[StoredEvent]) -> int:
+        store = self.datastore
+        with store.appending() as executor:
+            last = store.dialect.append(
+                executor, self._table, self._application, events, notify=self._notifies
+            )
+        store.hint(self.events_topic)
+        return last
 
     def _refused_positions(self, events: Sequence[StoredEvent]) -> Sequence[int] | None:
         """As `_positions()`, of events that a constraint has refused.

@@ -1,7 +1,6 @@
 """What all recorders have in common."""
 
 from contextlib import AbstractContextManager
-from typing import Any
 
 from eventsourcing.persistence import ProgrammingError, Recorder
 from sqlalchemy import Connection
@@ -78,10 +77,3 @@ class SQLAlchemyRecorder(Recorder):
 
     def _create_tables(self, connection: Connection) -> None:
         migrate.upgrade(connection, self.datastore.settings.schema)
-
-    def _execute(
-        self, connection: Connection, statement: Any, parameters: Any = None
-    ) -> Any:
-        return connection.execute(
-            statement, parameters, execution_options=self.datastore.options
-        )

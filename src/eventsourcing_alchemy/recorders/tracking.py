@@ -1,8 +1,5 @@
 """The position of a projection in each application that it follows."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from threading import Event
 from time import monotonic, sleep
 
@@ -14,13 +11,15 @@ from eventsourcing.persistence import (
     TrackingRecorder,
     WaitInterruptedError,
 )
-from sqlalchemy import Connection, exc, insert
+from sqlalchemy import Connection, exc
 
-from eventsourcing_alchemy import statements, tables
+from eventsourcing_alchemy import statements
 from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.faults import Fault, fault_of
 from eventsourcing_alchemy.hints import hints
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
+from eventsourcing_alchemy.recorders.tracking_modes import current_mode
 from eventsourcing_alchemy.validation import checked_name
 
 SHORTEST_PAUSE = 0.001
@@ -28,26 +27,6 @@ SHORTEST_PAUSE = 0.001
 
 LONGEST_PAUSE = 0.05
 """Seconds between two looks at the position in `wait()`, after a while."""
-
-_redone: ContextVar[tuple[Connection, str, Tracking] | None]
-_redone = ContextVar("redone", default=None)
-
-
-@contextmanager
-def redoing(connection: Connection, name: str, tracking: Tracking) -> Iterator[None]:
-    """Lets an event be processed that was passed over: it is tracked already.
-
-    Args:
-        connection: in the transaction of which the event is processed. In any other,
-            the event is refused as ever.
-        name: of the projection.
-        tracking: the application's name, and the position of the event.
-    """
-    token = _redone.set((connection, name, tracking))
-    try:
-        yield
-    finally:
-        _redone.reset(token)
 
 
 def sql_recorder(recorder: TrackingRecorder) -> "SQLAlchemyTrackingRecorder":
@@ -101,36 +80,54 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         return True
 
     def _track(self, connection: Connection, tracking: Tracking) -> None:
+        mode = current_mode(connection, self.name)
+        if mode is None:
+            self.advance_tracking(connection, tracking)
+        else:
+            mode.track(self, connection, tracking)
+
+    def advance_tracking(self, connection: Connection, tracking: Tracking) -> None:
+        """Records a position, in the transaction of a connection.
+
+        Raises:
+            IntegrityError: as `insert_tracking()`.
+        """
         key = self._key(tracking.application_name)
-        with self.datastore.answering(connection, takes_locks=True):
-            if _redone.get() == (connection, self.name, tracking):
-                # Moves nothing, but takes turns with those who process other events.
-                self._execute(connection, statements.lock_tracking(), key)
-                return
-            parameters = {**key, "position": tracking.notification_id}
+        parameters = {**key, "position": tracking.notification_id}
+        with self.datastore.executing(connection, takes_locks=True) as executor:
             advance = statements.advance_tracking()
-            if not self._execute(connection, advance, parameters).rowcount:
-                self._insert_tracking(connection, tracking)
+            if not executor.execute(advance, parameters).rowcount:
+                self._insert_tracking(executor, tracking)
         self.datastore.hint(self._topic)
+
+    def lock_tracking(self, connection: Connection, application_name: str) -> None:
+        """Waits for those who are recording a position, and makes others wait."""
+        key = self._key(application_name)
+        with self.datastore.executing(connection, takes_locks=True) as executor:
+            executor.execute(statements.lock_tracking(), key)
+
+    def already_processed(self, tracking: Tracking) -> IntegrityError:
+        """The error for an event that is tracked already."""
+        msg = (
+            f"Projection {self.name!r} has already processed position "
+            f"{tracking.notification_id} of {tracking.application_name!r}"
+        )
+        return IntegrityError(msg)
 
     def _key(self, application_name: str) -> dict[str, str]:
         name = checked_name("The application's name", application_name)
         return {"projection": self.name, "application": name}
 
-    def _insert_tracking(self, connection: Connection, tracking: Tracking) -> None:
+    def _insert_tracking(self, executor: Executor, tracking: Tracking) -> None:
         row = {
-            "projection_name": self.name,
-            "application_name": tracking.application_name,
-            "notification_id": tracking.notification_id,
+            "projection_name_": self.name,
+            "application_name_": tracking.application_name,
+            "notification_id_": tracking.notification_id,
         }
         try:
-            self._execute(connection, insert(tables.tracking), row)
+            executor.execute(statements.insert_tracking(), row)
         except exc.IntegrityError as error:
-            msg = (
-                f"Projection {self.name!r} has already processed position "
-                f"{tracking.notification_id} of {tracking.application_name!r}"
-            )
-            raise IntegrityError(msg) from error
+            raise self.already_processed(tracking) from error
 
     def max_tracking_id(self, application_name: str) -> int | None:
         """The position that was reached in an application, None before the first.
@@ -142,11 +139,14 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
 
     def _position(self, application_name: str) -> int | None:
         parameters = self._key(application_name)
-        with self.datastore.statement() as connection:
-            result = self._execute(
-                connection, statements.tracked_position(), parameters
+        with self.datastore.statement() as executor:
+            mode = current_mode(executor.connection, self.name)
+            reached = mode.reached(application_name) if mode is not None else None
+            if reached is not None:
+                return reached
+            position: int | None = executor.scalar(
+                statements.tracked_position(), parameters
             )
-            position: int | None = result.scalar()
             return position
 
     def wait(

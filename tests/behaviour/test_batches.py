@@ -1,0 +1,235 @@
+"""Batches: events that are there already are processed in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import pytest
+from eventsourcing.application import Application
+from eventsourcing.persistence import (
+    IntegrityError,
+    Notification,
+    ProgrammingError,
+    Tracking,
+)
+from eventsourcing.projection import EventSourcedProjection
+
+from behaviour.workers import DeliberateError, new_events
+from conversations import conversation
+from eventsourcing_alchemy import (
+    SQLAlchemyApplicationRecorder,
+    SQLAlchemyFactory,
+    SQLAlchemyProjectionRunner,
+    batches,
+)
+from eventsourcing_alchemy.batches import Batches, can_share_transactions
+from positions import Positions
+
+NAME = "upstream"
+
+
+@pytest.fixture
+def view(factory: SQLAlchemyFactory) -> Positions:
+    return factory.tracking_recorder(Positions)
+
+
+@pytest.fixture
+def upstream(factory: SQLAlchemyFactory) -> SQLAlchemyApplicationRecorder:
+    return factory.application_recorder()
+
+
+@pytest.fixture
+def notifications(upstream: SQLAlchemyApplicationRecorder) -> Sequence[Notification]:
+    upstream.insert_events(new_events(500))
+    return upstream.select_notifications(None, 500)
+
+
+def tracking(notification: Notification) -> Tracking:
+    return Tracking(NAME, notification.id)
+
+
+def large(view: Positions, is_to_stop: Callable[[], bool] = lambda: False) -> Batches:
+    made = Batches(view, 500, is_to_stop)
+    made.size = 500
+    return made
+
+
+@pytest.fixture(autouse=True)
+def without_limit_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "LONGEST_BATCH", 60.0)
+
+
+def test_is_one_transaction_with_two_records_of_the_position(
+    view: Positions, notifications: Sequence[Notification]
+) -> None:
+    view.note(Tracking(NAME, 0))
+    with conversation(view.datastore.engine) as said:
+        count = large(view).process(notifications, lambda n: view.note(tracking(n)))
+    assert count == 500
+    assert said.count("COMMIT") == 1
+    assert len([each for each in said if "es_tracking" in each]) == 2
+    assert view.max_tracking_id(NAME) == 500
+    assert view.all() == dict.fromkeys(range(501), 1)
+
+
+def test_one_that_fails_undoes_it(
+    view: Positions, notifications: Sequence[Notification]
+) -> None:
+    made = large(view)
+
+    def process(notification: Notification) -> None:
+        view.note(tracking(notification))
+        if notification.id == 300:
+            raise DeliberateError
+
+    assert made.process(notifications, process) == 0
+    assert made.size == 1
+    assert view.all() == {}
+    assert view.max_tracking_id(NAME) is None
+
+
+def test_one_that_fails_is_alone_soon(
+    view: Positions, notifications: Sequence[Notification]
+) -> None:
+    made, left, tries = large(view), list(notifications), 0
+
+    def process(notification: Notification) -> None:
+        view.note(tracking(notification))
+        if notification.id == 300:
+            raise DeliberateError
+
+    while left[0].id != 300 or made.size != 1:
+        tries += 1
+        del left[: made.process(left, process)]
+    assert tries < 60
+    assert view.all() == dict.fromkeys(range(1, 300), 1)
+
+
+def test_sees_what_it_has_written(
+    view: Positions, notifications: Sequence[Notification]
+) -> None:
+    seen = []
+
+    def process(notification: Notification) -> None:
+        view.note(tracking(notification))
+        seen.append((len(view.all()), view.max_tracking_id(NAME)))
+
+    large(view).process(notifications[:5], process)
+    assert seen == [(n, n) for n in range(1, 6)]
+
+
+def test_refuses_what_was_processed_within_it(
+    view: Positions, notifications: Sequence[Notification]
+) -> None:
+    errors = []
+
+    def process(notification: Notification) -> None:
+        view.note(tracking(notification))
+        if notification.id == 3:
+            with pytest.raises(IntegrityError, match="already processed") as error:
+                view.note(Tracking(NAME, 2))
+            errors.append(error)
+
+    # Caught or not, a part of the transaction has failed.
+    assert large(view).process(notifications[:5], process) == 0
+    assert errors
+
+
+def test_refuses_what_a_rival_has_processed(
+    view: Positions, notifications: Sequence[Notification]
+) -> None:
+    view.note(Tracking(NAME, 5))
+    processed = []
+
+    def process(notification: Notification) -> None:
+        view.note(tracking(notification))
+        processed.append(notification.id)
+
+    assert large(view).process(notifications[:10], process) == 0
+    assert processed == []
+    assert view.all() == {5: 1}
+
+
+def test_ends_where_it_is_to_stop(
+    view: Positions, notifications: Sequence[Notification]
+) -> None:
+    made = large(view, is_to_stop=lambda: view.max_tracking_id(NAME) == 7)
+    assert made.process(notifications, lambda n: view.note(tracking(n))) == 7
+    assert view.max_tracking_id(NAME) == 7
+
+
+def test_ends_when_it_is_old(
+    view: Positions,
+    notifications: Sequence[Notification],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches, "LONGEST_BATCH", 0.0)
+    assert large(view).process(notifications, lambda n: view.note(tracking(n))) == 1
+    assert view.max_tracking_id(NAME) == 1
+
+
+def test_grow_while_nothing_fails(
+    view: Positions, notifications: Sequence[Notification]
+) -> None:
+    made, left, counts = Batches(view, 100, lambda: False), list(notifications), []
+    while left:
+        counts.append(made.process(left, lambda n: view.note(tracking(n))))
+        del left[: counts[-1]]
+    assert counts == [1, 2, 4, 8, 16, 32, 64, 100, 100, 100, 73]
+
+
+def test_what_is_ready_is_taken_without_the_database(
+    upstream: SQLAlchemyApplicationRecorder,
+) -> None:
+    upstream.insert_events(new_events(10))
+    with upstream.subscribe() as subscription:
+        assert next(subscription).id == 1
+        with conversation(upstream.datastore.engine) as said:
+            assert [each.id for each in subscription.ready(3)] == [2, 3, 4]
+            assert [each.id for each in subscription.ready(100)] == list(range(5, 11))
+            assert subscription.ready(100) == []
+        assert said == []
+        assert subscription.position == 10
+
+
+class Caching(EventSourcedProjection[Any]):
+    """With a cache, which no rollback reaches."""
+
+    env: ClassVar[dict[str, str]] = {"AGGREGATE_CACHE_MAXSIZE": "10"}
+
+    def policy(self, domain_event: Any, processing_event: Any) -> None:
+        """Does nothing."""
+
+
+class Telling(Caching):
+    """Tells of events before they are committed."""
+
+    env: ClassVar[dict[str, str]] = {}
+
+    def notify(self, new_events: Any) -> None:
+        """Tells nobody."""
+
+
+class Plain(Caching):
+    """With neither of them."""
+
+    env: ClassVar[dict[str, str]] = {}
+
+
+@pytest.mark.parametrize(("of_class", "can"), [(Caching, 0), (Telling, 0), (Plain, 1)])
+def test_event_sourced_projections(of_class: type[Caching], can: int) -> None:
+    with of_class() as projection:
+        assert can_share_transactions(projection) == can
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, "many", 2.5])
+def test_size_that_does_not_fit(batch_size: Any) -> None:
+    arguments: dict[str, Any] = {"batch_size": batch_size}
+    with pytest.raises(ProgrammingError, match=r"batch_size is .*: expected 1 or more"):
+        SQLAlchemyProjectionRunner(
+            application_class=Application,
+            projection_class=Plain,  # type: ignore[arg-type]
+            view_class=Positions,
+            **arguments,
+        )

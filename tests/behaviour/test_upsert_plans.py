@@ -1,0 +1,237 @@
+"""Upserts: planned once for all values, and collected where a batch is processed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Uuid,
+    bindparam,
+    case,
+    exc,
+    func,
+    insert,
+    select,
+)
+
+from eventsourcing_alchemy import SQLAlchemyFactory, upsert
+from eventsourcing_alchemy.collecting import ResultNeededError, collecting_upserts
+from eventsourcing_alchemy.dialects.lookup import dialect_of
+from eventsourcing_alchemy.upsert_plans import planned
+
+ODD = ["a b", "a%b", "a:b", "select", "a(b)", "x.y", "values", "é", "n_", 'q"q', "%s"]
+
+MakeTable = Callable[..., Table]
+
+
+@pytest.fixture
+def connection(factory: SQLAlchemyFactory) -> Any:
+    recorder = factory.tracking_recorder()
+    with recorder.datastore.engine.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def make_table(connection: Connection) -> MakeTable:
+    def make_table(*columns: Any, name: str = "things") -> Table:
+        metadata = MetaData()
+        key = Column("k", Integer, primary_key=True, autoincrement=False)
+        table = Table(name, metadata, key, *columns)
+        metadata.create_all(connection)
+        return table
+
+    return make_table
+
+
+@pytest.fixture
+def numbers(make_table: MakeTable) -> Table:
+    return make_table(Column("n", Integer))
+
+
+def rows(connection: Connection, table: Table) -> list[tuple[Any, ...]]:
+    statement = select(table).order_by(table.c.k)
+    return [tuple(row) for row in connection.execute(statement)]
+
+
+def add(table: Table, key: int, number: int) -> Any:
+    return upsert(table, {"k": key, "n": number}, set_={"n": table.c.n + number})
+
+
+def test_one_plan_for_all_values(connection: Connection, numbers: Table) -> None:
+    plans = {
+        id(p.plan) for n in (1, 2) if (p := planned(add(numbers, n, n), connection))
+    }
+    can_plan = dialect_of(connection).collects_upserts
+    assert len(plans) == can_plan
+    other = upsert(numbers, {"k": 1, "n": 1}, set_={"n": numbers.c.n - 1})
+    is_other = planned(other, connection)
+    assert is_other is None or id(is_other.plan) not in plans
+
+
+@pytest.mark.parametrize("is_collected", [False, True])
+def test_any_names(
+    connection: Connection, make_table: MakeTable, is_collected: bool
+) -> None:
+    table = make_table(*[Column(name, Integer) for name in ODD])
+    values = [{"k": k, **{name: k + n for n, name in enumerate(ODD)}} for k in (1, 2)]
+    more = {name: table.c[name] + 7 for name in ODD}
+    with collecting_upserts(connection):
+        for row in values:
+            connection.execute(upsert(table, row))
+            if not is_collected:
+                rows(connection, table)
+        for row in values:
+            connection.execute(upsert(table, row, set_=more))
+    expected = [(k, *(k + n + 7 for n in range(len(ODD)))) for k in (1, 2)]
+    assert rows(connection, table) == expected
+
+
+def test_columns_with_other_keys(connection: Connection, make_table: MakeTable) -> None:
+    table = make_table(Column("the n", Integer, key="n"))
+    for _ in range(3):
+        connection.execute(add(table, 1, 2))
+    assert rows(connection, table) == [(1, 6)]
+
+
+def test_what_only_sqlalchemy_knows(connection: Connection, numbers: Table) -> None:
+    """Parameters with names, lists, defaults of columns."""
+    named = {"n": numbers.c.n + bindparam("es_1", 5)}
+    for _ in range(2):
+        connection.execute(upsert(numbers, {"k": 1, "n": 1}, set_=named))
+    assert rows(connection, numbers) == [(1, 6)]
+    for known in ([1, 2], [1, 2, 6]):
+        is_known = case((numbers.c.n.in_(known), 100), else_=0)
+        connection.execute(upsert(numbers, {"k": 1, "n": 1}, set_={"n": is_known}))
+    assert rows(connection, numbers) == [(1, 0)]
+    with pytest.raises(exc.StatementError):
+        connection.execute(
+            upsert(numbers, {"k": 1, "n": 1}, set_={"n": bindparam("missing")})
+        )
+
+
+def test_defaults_of_columns(connection: Connection, make_table: MakeTable) -> None:
+    table = make_table(
+        Column("n", Integer), Column("s", String(9), default="new", onupdate="again")
+    )
+    connection.execute(add(table, 1, 1))
+    assert rows(connection, table) == [(1, 1, "new")]
+
+
+def test_copy_of_a_table(connection: Connection, numbers: Table) -> None:
+    connection.execute(add(numbers, 1, 1))
+    copy = numbers.to_metadata(MetaData(), name="others")
+    copy.create(connection)
+    connection.execute(add(copy, 2, 2))
+    assert (rows(connection, numbers), rows(connection, copy)) == ([(1, 1)], [(2, 2)])
+
+
+def test_are_collected_until_something_else(
+    connection: Connection, numbers: Table
+) -> None:
+    with collecting_upserts(connection):
+        for number in (1, 2, 3):
+            connection.execute(add(numbers, 1, number))
+            connection.execute(add(numbers, 2, 10 * number))
+        assert rows(connection, numbers) == [(1, 6), (2, 60)]
+        connection.execute(add(numbers, 1, 1))
+        connection.execute(numbers.update().values(n=2 * numbers.c.n))
+        connection.execute(add(numbers, 1, 1))
+        with connection.begin_nested() as savepoint:
+            connection.execute(add(numbers, 1, 1000))
+            savepoint.rollback()
+        connection.execute(add(numbers, 2, 1))
+    assert rows(connection, numbers) == [(1, 15), (2, 121)]
+
+
+def test_of_several_forms_keep_their_order(
+    connection: Connection, numbers: Table
+) -> None:
+    with collecting_upserts(connection):
+        for _ in range(3):
+            connection.execute(add(numbers, 1, 1))
+            twice = {"n": numbers.c.n * 2}
+            connection.execute(upsert(numbers, {"k": 1, "n": 0}, set_=twice))
+            connection.execute(upsert(numbers, {"k": 2, "n": None}))
+    assert rows(connection, numbers) == [(1, ((1 * 2 + 1) * 2 + 1) * 2), (2, None)]
+
+
+def test_foreign_keys_keep_the_order_of_tables(
+    connection: Connection, numbers: Table
+) -> None:
+    children = Table(
+        "children",
+        numbers.metadata,
+        Column("k", Integer, primary_key=True, autoincrement=False),
+        Column("parent", ForeignKey(numbers.c.k)),
+    )
+    children.create(connection)
+    connection.execute(add(numbers, 0, 0))
+    with collecting_upserts(connection):
+        connection.execute(upsert(children, {"k": 1, "parent": 0}))
+        connection.execute(add(numbers, 1, 0))
+        connection.execute(upsert(children, {"k": 2, "parent": 1}))
+    assert rows(connection, children) == [(1, 0), (2, 1)]
+
+
+def test_what_another_table_knows_does_not_wait(
+    connection: Connection, numbers: Table
+) -> None:
+    log = numbers.to_metadata(MetaData(), name="log")
+    log.create(connection)
+    count = select(func.count()).select_from(numbers).scalar_subquery()
+    with collecting_upserts(connection):
+        for key in (1, 2, 3):
+            connection.execute(add(numbers, key, 0))
+            connection.execute(upsert(log, {"k": 1, "n": 0}, set_={"n": count}))
+    assert rows(connection, log) == [(1, 3)]
+
+
+def test_values_that_change_afterwards(
+    connection: Connection, make_table: MakeTable
+) -> None:
+    table = make_table(Column("data", JSON), Column("id", Uuid))
+    data = {"n": 0}
+    with collecting_upserts(connection):
+        for key in (1, 2, 3):
+            data["n"] = key
+            connection.execute(
+                upsert(table, {"k": key, "data": data, "id": UUID(int=key)})
+            )
+    expected = [(key, {"n": key}, UUID(int=key)) for key in (1, 2, 3)]
+    assert rows(connection, table) == expected
+
+
+def test_error_that_the_user_catches_is_not_lost(
+    connection: Connection, make_table: MakeTable, numbers: Table
+) -> None:
+    few = make_table(Column("n", Integer, CheckConstraint("n < 5")), name="few")
+    with pytest.raises(exc.DBAPIError), collecting_upserts(connection):  # noqa: PT012
+        try:
+            connection.execute(upsert(few, {"k": 1, "n": 9}))
+            connection.execute(insert(numbers).values(k=1))
+        except exc.DBAPIError:
+            if not dialect_of(connection).collects_upserts:
+                raise
+
+
+def test_result_of_one_that_waits(connection: Connection, numbers: Table) -> None:
+    if not dialect_of(connection).collects_upserts:
+        assert connection.execute(add(numbers, 1, 1)).rowcount
+        return
+    with pytest.raises(ResultNeededError), collecting_upserts(connection):  # noqa: PT012
+        result = connection.execute(add(numbers, 1, 1))
+        with pytest.raises(ResultNeededError):
+            _ = result.rowcount
