@@ -18,6 +18,13 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]
 SQLALCHEMY = {"2.0": "SQLAlchemy==2.0.40", "2.1": "SQLAlchemy>=2.1,<2.2"}
 """The oldest one that pyproject.toml allows, and the newest."""
+SQLALCHEMY_PEER = [
+    "eventsourcing-sqlalchemy==1.0.1",
+    "eventsourcing==9.5.6",
+    "SQLAlchemy<2.1",
+    "psycopg[binary]>=3.2,<4",
+]
+"""What the benchmark compares with, beside the library itself."""
 
 
 def groups(*names: str) -> tuple[str, ...]:
@@ -60,6 +67,27 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Compare with the peers: ``-- --full``, ``-- --case NAME``, ``-- --help``."""
+    session.install("-e", ".[binary,mysql]", *groups("bench"))
+    # It needs an older SQLAlchemy than this package is tested with.
+    peer = Path(session.create_tmp()).resolve() / "peer"
+    session.run("python", "-m", "venv", str(peer))
+    python = str(peer / "bin" / "python")
+    install = (python, "-m", "pip", "install", "--quiet")
+    session.run(*install, *SQLALCHEMY_PEER, external=True)
+    options = ("--peer-python", python)
+    session.run("python", "-m", "benchmarks", *options, *session.posargs)
+
+
+@nox.session
+def scale(session: nox.Session) -> None:
+    """Measure what growth to a million events costs: ``-- --events N``."""
+    session.install("-e", ".[binary,mysql]", *groups("bench"))
+    session.run("python", "-m", "benchmarks.scale", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install(*groups("lint"))
@@ -70,7 +98,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of everything, this file too."""
-    session.install("-e", ".", "nox", *groups("types", "tests", "demo"))
+    session.install("-e", ".", "nox", *groups("types", "tests", "demo", "bench"))
     session.run("mypy", *session.posargs)
 
 

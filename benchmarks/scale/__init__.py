@@ -1,0 +1,1 @@
+"""Whether costs and resources stay bounded while the number of events grows."""
