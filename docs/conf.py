@@ -5,7 +5,8 @@ author = "The eventsourcing-alchemy authors"
 project_copyright = author
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+# The others are included by a page.
+exclude_patterns = ["_build", "explanation/performance"]
 html_theme = "furo"
 html_title = project
 
