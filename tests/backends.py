@@ -37,6 +37,8 @@ class Capability(StrEnum):
     """CREATE SCHEMA makes a namespace within the database, dropped with it."""
     NOTIFY = auto()
     """A commit can be announced to other processes."""
+    DEPENDENT_UPSERT = auto()
+    """One statement moves a position and, only if it could, writes a row."""
     TWO_NAMES = auto()
     """Both mysql:// and mariadb:// lead to it."""
     ROW_LOCKS = auto()

@@ -24,8 +24,7 @@ class Positions(SQLAlchemyMaterialisedView):
     def note(self, tracking: Tracking) -> None:
         table = self.positions
         row = {"position": tracking.notification_id, "times": 1}
-        with self.processing(tracking) as connection:
-            connection.execute(upsert(table, row, set_={"times": table.c.times + 1}))
+        self.process(tracking, upsert(table, row, set_={"times": table.c.times + 1}))
 
     def all(self) -> dict[int, int]:
         columns = self.positions.c

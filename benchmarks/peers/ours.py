@@ -31,8 +31,7 @@ class EventCounts(SQLAlchemyMaterialisedView):
     def increment(self, name: str, tracking: Tracking) -> None:
         """Counts one."""
         first = {"name": name, "value": 1}
-        with self.processing(tracking) as connection:
-            connection.execute(upsert(self.counts, first, set_=self.one_more))
+        self.process(tracking, upsert(self.counts, first, set_=self.one_more))
 
 
 def ask(recorder: Any, query: str) -> str:

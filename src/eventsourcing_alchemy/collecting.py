@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, event
+from sqlalchemy import Connection, Engine, Table, event
 
 from eventsourcing_alchemy.upsert_plans import Plan, Planned
 
@@ -22,19 +22,23 @@ _EVENTS = (
 
 
 class ResultNeededError(Exception):
-    """The result of an upsert was asked for, which has not been executed yet."""
+    """The result was asked for of an upsert that is executed together with others."""
 
 
 class CollectedResult:
-    """Stands for the result of an upsert that has not been executed yet."""
+    """Stands for the result of an upsert that has not been executed yet.
+
+    Who asks it for something has the upsert executed.
+    """
 
     def __init__(self, collector: "Collector") -> None:
         self._collector = collector
+        self._result: Any = None
 
     def __getattr__(self, name: str) -> Any:
-        msg = f"{name} of the result of an upsert is not known within a batch"
-        self._collector.failure = ResultNeededError(msg)
-        raise self._collector.failure
+        if self._result is None:
+            self._result = self._collector.result_of(self)
+        return getattr(self._result, name)
 
 
 class Collector:
@@ -54,6 +58,7 @@ class Collector:
         self.connection = connection
         self.failure: BaseException | None = None
         self._collected: dict[Table, tuple[Plan, list[tuple[Any, ...]]]] = {}
+        self._last: tuple[CollectedResult, Table] | None = None
         self._is_flushing = False
 
     def collect(self, table: Table, planned: Planned) -> CollectedResult:
@@ -69,18 +74,35 @@ class Collector:
         if (known and known[0] is not plan) or (others and table.foreign_keys):
             self.flush()
         self._collected.setdefault(table, (plan, []))[1].append(values)
-        return CollectedResult(self)
+        result = CollectedResult(self)
+        self._last = result, table
+        return result
 
-    def flush(self, *_: Any) -> None:
+    def result_of(self, result: CollectedResult) -> Any:
+        """The real result of the last one, which is executed by itself.
+
+        Raises:
+            ResultNeededError: if others have been collected after it.
+        """
+        if self._last is None or self._last[0] is not result:
+            msg = "The result of an upsert was asked for after another one"
+            self.failure = ResultNeededError(msg)
+            raise self.failure
+        plan, rows = self._collected[self._last[1]]
+        planned = Planned(plan, rows.pop())
+        return self.connection.exec_driver_sql(plan.compiled.text, planned.parameters)
+
+    def flush(self) -> None:
         """Executes what has been collected."""
         if self._is_flushing or not self._collected:
             return
-        collected, self._collected = self._collected, {}
+        collected, self._collected, self._last = self._collected, {}, None
         self._is_flushing = True
         try:
             for plan, rows in collected.values():
-                parameters = plan.compiled.bound_rows(plan.names, rows)
-                self.connection.exec_driver_sql(plan.compiled.text, list(parameters))
+                parameters = list(plan.compiled.bound_rows(plan.names, rows))
+                if parameters:
+                    self.connection.exec_driver_sql(plan.compiled.text, parameters)
         except BaseException as error:
             self.failure = error
             raise
@@ -107,35 +129,43 @@ def current_collector(connection: Connection) -> Collector | None:
     return collector
 
 
-def flush_upserts(connection: Connection) -> None:
+def flush_upserts(connection: Connection, *_: Any) -> None:
     """Executes what has been collected for a connection, if anything has."""
     collector = current_collector(connection)
     if collector is not None:
         collector.flush()
 
 
+def flushing(engine: Engine) -> Engine:
+    """The same engine, for connections on which upserts may be collected.
+
+    Whatever else is executed on them, by whatever way of SQLAlchemy's, finds the
+    upserts executed.
+    """
+    own = engine.execution_options()
+    for name in _EVENTS:
+        event.listen(own, name, flush_upserts)
+    return own
+
+
 @contextmanager
 def collecting_upserts(connection: Connection) -> Iterator[Collector]:
     """Collects upserts in the block, and executes them at its end, at the latest.
 
-    Whatever else is executed on the connection, by whatever way of SQLAlchemy's, finds
-    them executed.
+    Args:
+        connection: of an engine that is `flushing()`.
 
     Raises:
         Exception: what went wrong, even if that was caught in the block, where it
             seemed to be about something else.
-        ResultNeededError: if the result of an upsert was asked for.
+        ResultNeededError: if the result of an upsert was asked for too late.
     """
     collector = Collector(connection)
     token = _collector.set(collector)
-    for name in _EVENTS:
-        event.listen(connection, name, collector.flush)
     try:
         yield collector
         collector.flush()
         if collector.failure is not None:
             raise collector.failure
     finally:
-        for name in _EVENTS:
-            event.remove(connection, name, collector.flush)
         _collector.reset(token)

@@ -168,14 +168,14 @@ class SQLAlchemyDatastore:
             yield executor
 
     @contextmanager
-    def appending(self) -> Iterator[Executor]:
-        """As `writing()`, for the dialect to `append()`."""
+    def writing_alone(self) -> Iterator[Executor]:
+        """As `writing()`, for what the dialect does in fewer round trips."""
         unit = self._unit()
-        if self.dialect.appends_alone and (unit is None or not unit.writes):
+        if self.dialect.writes_alone and (unit is None or not unit.writes):
             self._refuse_second_connection(unit)
             with (
                 # As transaction() does: first the turn, then a connection.
-                self.dialect.writing(self.engine),
+                self.dialect.writing(self._shared.writer),
                 self._lender.borrowed(takes_locks=True) as executor,
                 self.dialect.alone(executor),
             ):
@@ -244,7 +244,7 @@ class SQLAlchemyDatastore:
     @contextmanager
     def _outermost(self) -> Iterator[Connection]:
         with (
-            self.dialect.writing(self.engine) as engine,
+            self.dialect.writing(self._shared.writer) as engine,
             self._connected(None, engine) as connection,
             ExitStack() as until_ended,
             connection.begin(),

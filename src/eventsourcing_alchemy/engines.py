@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
+from eventsourcing_alchemy.collecting import flushing
 from eventsourcing_alchemy.connecting import (
     connect_interruptibly,
     current_interruption,
@@ -44,6 +45,7 @@ class SharedEngine:
 
     Attributes:
         engine: SQLAlchemy's.
+        writer: the same, for transactions in which upserts may be collected.
         dialect: what to do differently on its database.
         is_private: whether the database lives in the engine's only connection.
         database: equal for engines of the same database.
@@ -68,6 +70,7 @@ class SharedEngine:
         self.group_commits: dict[Hashable, GroupCommit] = {}
         self.outage = Outage(lambda: hints.wake(resumed_topic(self.database)))
         self.dialect.watch(self.engine)
+        self.writer = flushing(self.engine)
         if self._is_ours:
             self.dialect.configure(self.engine, settings.lock_timeout)
             self._listen()

@@ -7,7 +7,6 @@ from logging import INFO
 from typing import Any, NoReturn
 
 from sqlalchemy import (
-    BindParameter,
     Connection,
     Dialect,
     Engine,
@@ -49,7 +48,6 @@ class Compiled:
             if (binder := bind.type.dialect_impl(dialect).bind_processor(dialect))
         }
         self._escaped_names: Mapping[str, str] = compiled.escaped_bind_names
-        self._parameters: Mapping[Any, str] = compiled.bind_names
         self._statement = statement
         self._dialect = dialect
 
@@ -71,10 +69,6 @@ class Compiled:
         for name, escaped in self._escaped_names.items():
             bound[escaped] = bound.pop(name)
         return bound
-
-    def name_of(self, parameter: BindParameter[Any]) -> str | None:
-        """The name that a parameter of the statement has got; None if it is not one."""
-        return self._parameters.get(parameter)
 
     def bound_rows(self, names: Sequence[str], rows: Rows) -> Iterable[Any]:
         """The parameters of several executions, as the driver takes them.

@@ -1,24 +1,27 @@
 """Upserts that differ in nothing but values have one statement, compiled once."""
 
-from collections.abc import Mapping
-from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from sqlalchemy import (
     BindParameter,
     ClauseElement,
-    Connection,
+    Dialect,
+    Executable,
     SelectBase,
     TextClause,
     bindparam,
 )
-from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
+from sqlalchemy.types import TypeEngine
 
-from eventsourcing_alchemy.dialects.lookup import dialect_of
+from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.executors import Compiled
 
 if TYPE_CHECKING:
     from eventsourcing_alchemy.upserts import Upsert
+
+Schemas = Mapping[str | None, str | None]
 
 _KEPT = "eventsourcing_alchemy_upserts"
 
@@ -34,11 +37,14 @@ class Plan(NamedTuple):
         names: of its parameters.
         can_wait: whether it reads and writes its own table only, on a database where
             several are executed at once.
+        tracked: the same, executed together with `advance_tracking()`, and only if
+            that finds its row, which it returns. None where that is not possible.
     """
 
     compiled: Compiled
     names: tuple[str, ...]
     can_wait: bool
+    tracked: Executable | None
 
 
 class Planned(NamedTuple):
@@ -48,27 +54,31 @@ class Planned(NamedTuple):
     values: tuple[Any, ...]
 
     @property
+    def named(self) -> dict[str, Any]:
+        """The values by the names of their parameters."""
+        return dict(zip(self.plan.names, self.values, strict=True))
+
+    @property
     def parameters(self) -> Any:
         """As the driver takes them."""
-        named = dict(zip(self.plan.names, self.values, strict=True))
-        return self.plan.compiled.bound(named)
+        return self.plan.compiled.bound(self.named)
 
 
-def planned(upsert: "Upsert", connection: Connection) -> Planned | None:
+def planned(upsert: "Upsert", dialect: Dialect, schemas: Schemas) -> Planned | None:
     """How to execute an upsert, None where only SQLAlchemy knows.
 
     Args:
         upsert: to be executed.
-        connection: to execute it on.
+        dialect: SQLAlchemy's.
+        schemas: the `schema_translate_map`.
     """
-    schemas = connection.get_execution_options().get("schema_translate_map") or {}
     expressions = _Expressions(upsert.set_)
     if not expressions.have_keys or any(map(_is_sql, upsert.values.values())):
         return None
     key = (
         # Copies of a table share their `info`.
         upsert.table,
-        connection.dialect,
+        dialect,
         *schemas.items(),
         *upsert.values,
         *upsert.index_elements,
@@ -78,7 +88,7 @@ def planned(upsert: "Upsert", connection: Connection) -> Planned | None:
     if key not in plans:
         if len(plans) >= MOST_PLANS:
             plans.clear()
-        plans[key] = _plan(upsert, connection, schemas, expressions)
+        plans[key] = _plan(upsert, dialect, schemas, expressions)
     plan = plans[key]
     if plan is None:
         return None
@@ -91,13 +101,13 @@ class _Expressions:
     def __init__(self, set_: Mapping[str, Any]) -> None:
         key: list[Any] = []
         self.values: list[Any] = []
-        self.bound: list[BindParameter[Any] | None] = []
-        """For each value, the parameter of an expression that it comes from."""
+        self.parameters: dict[str, Sequence[BindParameter[Any]]] = {}
+        """By column, the parameters of an expression that the values come from."""
         self.have_keys = True
         for name, value in set_.items():
             if not _is_sql(value):
                 key.append(name)
-                self._bind(None, value)
+                self.values.append(value)
                 continue
             # By what SQLAlchemy itself tells statements apart.
             cache_key = (
@@ -109,13 +119,9 @@ class _Expressions:
                 self.have_keys = False
                 return
             key.append((name, cache_key.key))
-            for each in cache_key.bindparams:
-                self._bind(each, each.effective_value)
+            self.parameters[name] = cache_key.bindparams
+            self.values += [each.effective_value for each in cache_key.bindparams]
         self.key = tuple(key)
-
-    def _bind(self, parameter: BindParameter[Any] | None, value: Any) -> None:
-        self.bound.append(parameter)
-        self.values.append(value)
 
 
 def _is_value(parameter: BindParameter[Any]) -> bool:
@@ -141,38 +147,52 @@ def _is_complete(upsert: "Upsert") -> bool:
 
 def _plan(
     upsert: "Upsert",
-    connection: Connection,
-    schemas: Mapping[str | None, str | None],
+    dialect: Dialect,
+    schemas: Schemas,
     expressions: _Expressions,
 ) -> Plan | None:
     if schemas.keys() - {None} or not _is_complete(upsert):
         return None
-    # Numbered, because a column may be called whatever it likes.
-    columns, numbers = upsert.table.columns, count()
-    row = {
-        name: bindparam(f"es_{next(numbers)}", type_=columns[name].type)
-        for name in upsert.values
-    }
+    columns, names = upsert.table.columns, _Names()
+    row = {name: names.parameter(columns[name].type) for name in upsert.values}
     set_ = {
-        name: value
-        if isinstance(value, ClauseElement)
-        else bindparam(f"es_{next(numbers)}", type_=columns[name].type)
+        name: names.replaced(value, expressions.parameters[name])
+        if name in expressions.parameters
+        else names.parameter(columns[name].type)
         for name, value in upsert.set_.items()
     }
-    dialect = dialect_of(connection)
-    statement = dialect.upsert_statement(upsert.table, row, set_, upsert.index_elements)
+    ours = dialect_for(dialect.name)
+    parts = upsert.table, row, set_, upsert.index_elements
+    statement = ours.upsert_statement(*parts)
     if statement is None:
         return None
-    compiled = Compiled(statement, connection.dialect, schemas.get(None))
-    own = iter([each.key for each in set_.values() if isinstance(each, BindParameter)])
-    names = [each.key for each in row.values()]
-    for parameter in expressions.bound:
-        name = next(own) if parameter is None else compiled.name_of(parameter)
-        if name is None:  # The dialect has made a copy of the expression.
-            return None
-        names.append(name)
-    can_wait = dialect.collects_upserts and _is_independent(upsert)
-    return Plan(compiled, tuple(names), can_wait)
+    compiled = Compiled(statement, dialect, schemas.get(None))
+    can_wait = ours.collects_upserts and _is_independent(upsert)
+    tracked = ours.tracked_upsert_statement(*parts) if can_wait else None
+    return Plan(compiled, tuple(names.given), can_wait, tracked)
+
+
+class _Names:
+    """Names of parameters, numbered: a column may be called whatever it likes."""
+
+    def __init__(self) -> None:
+        self.given: list[str] = []
+
+    def parameter(self, type_: TypeEngine[Any]) -> BindParameter[Any]:
+        """Another parameter."""
+        self.given.append(f"es_{len(self.given)}")
+        return bindparam(self.given[-1], type_=type_)
+
+    def replaced(
+        self, expression: ClauseElement, parameters: Sequence[BindParameter[Any]]
+    ) -> ClauseElement:
+        """The expression with other ones for its parameters."""
+        others = {each: self.parameter(each.type) for each in parameters}
+
+        def other(element: Any, **_: Any) -> BindParameter[Any] | None:
+            return others.get(element) if isinstance(element, BindParameter) else None
+
+        return cast("ClauseElement", replacement_traverse(expression, {}, other))
 
 
 def _is_independent(upsert: "Upsert") -> bool:

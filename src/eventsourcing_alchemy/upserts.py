@@ -22,6 +22,8 @@ from eventsourcing_alchemy.collecting import current_collector
 from eventsourcing_alchemy.dialects.lookup import dialect_of
 from eventsourcing_alchemy.upsert_plans import planned
 
+_SCHEMAS = "schema_translate_map"
+
 
 class Upsert(Executable, ClauseElement):
     """A statement that writes one row; make it with `upsert()`.
@@ -88,8 +90,9 @@ class Upsert(Executable, ClauseElement):
         if any(distilled_params):
             msg = "upsert() has its values already: execute it without parameters"
             raise ValueError(msg)
-        has_own_schemas = "schema_translate_map" in execution_options
-        plan = None if has_own_schemas else planned(self, connection)
+        has_own_schemas = _SCHEMAS in execution_options
+        schemas = connection.get_execution_options().get(_SCHEMAS) or {}
+        plan = None if has_own_schemas else planned(self, connection.dialect, schemas)
         if plan is None:
             return self._execute_unplanned(connection, execution_options)
         collector = current_collector(connection)

@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from eventsourcing.persistence import Tracking
-from sqlalchemy import Connection, MetaData, inspect
+from sqlalchemy import Connection, Executable, MetaData, inspect
 from sqlalchemy.orm import Session
 
 from eventsourcing_alchemy.binds import Bind
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
+from eventsourcing_alchemy.upsert_plans import planned
+from eventsourcing_alchemy.upserts import Upsert
 
 _MAP = "schema_translate_map"
 _MAP_OUTSIDE = "eventsourcing_alchemy_schema_translate_map"
@@ -62,6 +64,40 @@ class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
         with self.transaction() as connection:
             self._track(connection, tracking)
             yield connection
+
+    def process(self, tracking: Tracking, statement: Executable) -> None:
+        """Processes an event by one statement, as in a `processing()` block.
+
+        On PostgreSQL, an `upsert()` that reads nothing but its own table is executed
+        together with the tracking: one round trip instead of four.
+
+        Args:
+            tracking: the application's name, and the position of the event.
+            statement: to be executed, if the event has not been processed before.
+
+        Raises:
+            IntegrityError: if the event has been processed already.
+        """
+        if not self._process_at_once(tracking, statement):
+            with self.processing(tracking) as connection:
+                connection.execute(statement)
+
+    def _process_at_once(self, tracking: Tracking, statement: Executable) -> bool:
+        """Whether it could be one transaction of one statement, and is done."""
+        store = self.datastore
+        if store.is_in_transaction() or not isinstance(statement, Upsert):
+            return False
+        schemas = store.options.get(_MAP, {})
+        plan = planned(statement, store.engine.dialect, schemas)
+        if plan is None or plan.plan.tracked is None:
+            return False
+        parameters = {**self._parameters(tracking), **plan.named}
+        with store.writing_alone() as executor:
+            # Without a row, it is a duplicate, or the first event of all.
+            is_done = executor.first(plan.plan.tracked, parameters) is not None
+        if is_done:
+            store.hint(self._topic)
+        return is_done
 
     @contextmanager
     def session(self, tracking: Tracking) -> Iterator[Session]:

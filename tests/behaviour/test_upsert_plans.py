@@ -23,11 +23,16 @@ from sqlalchemy import (
     exc,
     func,
     insert,
+    literal,
     select,
 )
 
 from eventsourcing_alchemy import SQLAlchemyFactory, upsert
-from eventsourcing_alchemy.collecting import ResultNeededError, collecting_upserts
+from eventsourcing_alchemy.collecting import (
+    ResultNeededError,
+    collecting_upserts,
+    flushing,
+)
 from eventsourcing_alchemy.dialects.lookup import dialect_of
 from eventsourcing_alchemy.upsert_plans import planned
 
@@ -39,7 +44,7 @@ MakeTable = Callable[..., Table]
 @pytest.fixture
 def connection(factory: SQLAlchemyFactory) -> Any:
     recorder = factory.tracking_recorder()
-    with recorder.datastore.engine.connect() as connection:
+    with flushing(recorder.datastore.engine).connect() as connection:
         yield connection
         connection.rollback()
 
@@ -72,13 +77,15 @@ def add(table: Table, key: int, number: int) -> Any:
 
 def test_one_plan_for_all_values(connection: Connection, numbers: Table) -> None:
     plans = {
-        id(p.plan) for n in (1, 2) if (p := planned(add(numbers, n, n), connection))
+        id(p.plan)
+        for n in (1, 2)
+        if (p := planned(add(numbers, n, n), connection.dialect, {}))
     }
-    can_plan = dialect_of(connection).collects_upserts
-    assert len(plans) == can_plan
+    assert len(plans) == 1
     other = upsert(numbers, {"k": 1, "n": 1}, set_={"n": numbers.c.n - 1})
-    is_other = planned(other, connection)
-    assert is_other is None or id(is_other.plan) not in plans
+    planned_other = planned(other, connection.dialect, {})
+    assert planned_other is not None
+    assert id(planned_other.plan) not in plans
 
 
 @pytest.mark.parametrize("is_collected", [False, True])
@@ -120,6 +127,19 @@ def test_what_only_sqlalchemy_knows(connection: Connection, numbers: Table) -> N
         connection.execute(
             upsert(numbers, {"k": 1, "n": 1}, set_={"n": bindparam("missing")})
         )
+
+
+def test_values_that_are_expressions(
+    connection: Connection, make_table: MakeTable
+) -> None:
+    table = make_table(Column("n", Integer), Column("m", Integer))
+    values = {"k": 1, "n": 0, "m": 0}
+    for n, m in ((1, 2), (3, 4)):
+        connection.execute(upsert(table, values, set_={"n": literal(n), "m": m}))
+    assert rows(connection, table) == [(1, 3, 4)]
+    twice = table.c.n + bindparam(None, 5, unique=True)
+    connection.execute(upsert(table, values, set_={"m": m, "n": twice + twice}))
+    assert rows(connection, table) == [(1, 16, 4)]
 
 
 def test_defaults_of_columns(connection: Connection, make_table: MakeTable) -> None:
@@ -228,10 +248,22 @@ def test_error_that_the_user_catches_is_not_lost(
 
 
 def test_result_of_one_that_waits(connection: Connection, numbers: Table) -> None:
+    with collecting_upserts(connection):
+        for key in (1, 2):
+            connection.execute(add(numbers, 0, 1))
+            result = connection.execute(add(numbers, key, 1))
+            assert result.rowcount == 1
+            assert not result.returns_rows
+    assert rows(connection, numbers) == [(0, 2), (1, 1), (2, 1)]
+
+
+def test_result_of_one_that_others_have_followed(
+    connection: Connection, numbers: Table
+) -> None:
     if not dialect_of(connection).collects_upserts:
-        assert connection.execute(add(numbers, 1, 1)).rowcount
         return
     with pytest.raises(ResultNeededError), collecting_upserts(connection):  # noqa: PT012
         result = connection.execute(add(numbers, 1, 1))
+        connection.execute(add(numbers, 2, 1))
         with pytest.raises(ResultNeededError):
             _ = result.rowcount

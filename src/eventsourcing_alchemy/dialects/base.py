@@ -64,8 +64,8 @@ class BaseDialect:
     A subclass overrides those that its database does better.
     """
 
-    appends_alone: bool = False
-    """Whether `append()` is atomic within `alone()`, too."""
+    writes_alone: bool = False
+    """Whether `append()`, and a single statement, are atomic within `alone()`."""
 
     collects_upserts: ClassVar[bool] = False
     """Whether the driver executes an upsert many times faster than one by one."""
@@ -273,6 +273,26 @@ class BaseDialect:
 
         Returns:
             None where it takes two statements.
+        """
+        return None
+
+    def tracked_upsert_statement(
+        self,
+        table: Table,  # noqa: ARG002
+        values: Mapping[str, Any],  # noqa: ARG002
+        set_: Mapping[str, Any],  # noqa: ARG002
+        index_elements: Sequence[str],  # noqa: ARG002
+    ) -> Executable | None:
+        """An upsert, if `statements.advance_tracking()` finds its row, atomically.
+
+        Args:
+            table: as in `upsert_statement()`.
+            values: as there.
+            set_: as there; reads and writes this table only.
+            index_elements: as there.
+
+        Returns:
+            None where that takes two statements. It returns a row if it did both.
         """
         return None
 

@@ -23,11 +23,13 @@ class OnConflictDialect(BaseDialect):
         index_elements: Sequence[str],
     ) -> Executable:
         """INSERT … ON CONFLICT."""
-        statement: Executable = (
-            self.insert(table)
-            .values(values)
-            .on_conflict_do_update(
-                index_elements=[table.c[name] for name in index_elements], set_=set_
-            )
-        )
+        inserting = self.insert(table).values(values)
+        statement: Executable = self.or_update(inserting, set_, index_elements)
         return statement
+
+    def or_update(
+        self, inserting: Any, set_: Mapping[str, Any], index_elements: Sequence[str]
+    ) -> Any:
+        """An INSERT of the database's own, with ON CONFLICT DO UPDATE."""
+        key = [inserting.table.c[name] for name in index_elements]
+        return inserting.on_conflict_do_update(index_elements=key, set_=set_)

@@ -85,7 +85,7 @@ class SQLiteDialect(OnConflictDialect):
         """Durable commits that do not block readers; transactions that we begin."""
         event.listen(engine, "connect", partial(_configure_connection, lock_timeout))
         event.listen(engine, "begin", _begin)
-        self.appends_alone = True
+        self.writes_alone = True
         self._lock_timeout = lock_timeout
         if not self.is_private(engine.url):
             self._fork_guard = ForkGuard(engine)

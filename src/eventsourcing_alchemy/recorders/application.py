@@ -85,7 +85,7 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
 
     def _append_now(self, events: Sequence[StoredEvent]) -> int:
         store = self.datastore
-        with store.appending() as executor:
+        with store.writing_alone() as executor:
             last = store.dialect.append(
                 executor, self._table, self._application, events, notify=self._notifies
             )

@@ -2,6 +2,7 @@
 
 from threading import Event
 from time import monotonic, sleep
+from typing import Any
 
 from eventsourcing.persistence import (
     IntegrityError,
@@ -75,8 +76,13 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         )
 
     def _track_alone(self, tracking: Tracking) -> bool:
-        with self.transaction() as connection:
-            self._track(connection, tracking)
+        if self.datastore.is_in_transaction():
+            with self.transaction() as connection:
+                self._track(connection, tracking)
+        else:
+            with self.datastore.writing_alone() as executor:
+                self._advance(executor, tracking)
+            self.datastore.hint(self._topic)
         return True
 
     def _track(self, connection: Connection, tracking: Tracking) -> None:
@@ -92,13 +98,15 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         Raises:
             IntegrityError: as `insert_tracking()`.
         """
-        key = self._key(tracking.application_name)
-        parameters = {**key, "position": tracking.notification_id}
         with self.datastore.executing(connection, takes_locks=True) as executor:
-            advance = statements.advance_tracking()
-            if not executor.execute(advance, parameters).rowcount:
-                self._insert_tracking(executor, tracking)
+            self._advance(executor, tracking)
         self.datastore.hint(self._topic)
+
+    def _advance(self, executor: Executor, tracking: Tracking) -> None:
+        # Each statement decides by itself, so they may be transactions of their own.
+        parameters = self._parameters(tracking)
+        if not executor.execute(statements.advance_tracking(), parameters).rowcount:
+            self._insert_tracking(executor, tracking)
 
     def lock_tracking(self, connection: Connection, application_name: str) -> None:
         """Waits for those who are recording a position, and makes others wait."""
@@ -113,6 +121,11 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
             f"{tracking.notification_id} of {tracking.application_name!r}"
         )
         return IntegrityError(msg)
+
+    def _parameters(self, tracking: Tracking) -> dict[str, Any]:
+        """Those of `statements.advance_tracking()`."""
+        key = self._key(tracking.application_name)
+        return {**key, "position": tracking.notification_id}
 
     def _key(self, application_name: str) -> dict[str, str]:
         name = checked_name("The application's name", application_name)
