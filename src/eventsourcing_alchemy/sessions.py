@@ -1,7 +1,7 @@
 """The beginning of sessions, in which a server may fall silent, too."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -24,11 +24,20 @@ def watch_sessions(
     """
 
     def begin(connection: Any, entry: ConnectionPoolEntry) -> None:
-        entry.info[_BEGINNING] = beginning = ExitStack()
-        beginning.enter_context(watching(connection))
+        entry.info[_BEGINNING] = beginning = _while_known(watching(connection))
+        next(beginning)
 
     def end(_: Any, entry: ConnectionPoolEntry) -> None:
         entry.info.pop(_BEGINNING).close()
 
     event.listen(engine, "connect", begin, insert=True)
     event.listen(engine, "connect", end)
+
+
+def _while_known(watching: AbstractContextManager[None]) -> Generator[None, None, None]:
+    """Watches until it is closed, or nobody knows it any more.
+
+    Where a session fails to begin, no event tells of it: the pool just forgets it.
+    """
+    with watching:
+        yield

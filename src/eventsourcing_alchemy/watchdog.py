@@ -139,13 +139,19 @@ class Watchdog:
         with self._changed:
             while self._operations or not self._is_closed:
                 now = monotonic()
-                for operation in list(self._operations):
-                    if operation.deadline <= now:
-                        self._look_at(operation, now)
-                deadlines = [each.deadline for each in self._operations]
+                # A copy: the garbage collector may end one in the midst of this.
+                deadlines = [each.deadline for each in list(self._operations)]
                 self._wakes_at = min(deadlines, default=now + IDLE)
                 self._changed.wait(max(0, self._wakes_at - now))
+                self._look()
             self._thread = None
+
+    def _look(self) -> None:
+        # Not in `_run()`, whose variables would keep an operation through the wait.
+        now = monotonic()
+        for operation in list(self._operations):
+            if operation.deadline <= now:
+                self._look_at(operation, now)
 
     def _look_at(self, operation: Operation, now: float) -> None:
         descriptor = None
