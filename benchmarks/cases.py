@@ -121,7 +121,10 @@ CASES = (
         "Append 1 event a transaction",
         "benchmarks.measurements.append:append_1",
         _rate("transactions/s", 2.0, 1.0, of_limit=0.5),
-        limit={"postgresql": "benchmarks.limits.pgbench:append_1"},
+        limit={
+            "postgresql": "benchmarks.limits.pgbench:append_1",
+            "sqlite": "benchmarks.limits.bare_sqlite:append_1",
+        },
         appends=True,
     ),
     Case(
@@ -129,7 +132,10 @@ CASES = (
         "Append 100 events a transaction",
         "benchmarks.measurements.append:append_100",
         _rate("events/s", 1.8, 1.0),
-        limit={"postgresql": "benchmarks.limits.pgbench:append_100"},
+        limit={
+            "postgresql": "benchmarks.limits.pgbench:append_100",
+            "sqlite": "benchmarks.limits.bare_sqlite:append_100",
+        },
         appends=True,
     ),
     Case(

@@ -70,6 +70,10 @@ class _SQLiteCursor(sqlite3.Cursor):
         _note(sql, parameters, False)
         return super().execute(sql, parameters)
 
+    def executemany(self, sql: str, rows: Any, /) -> Any:
+        _note(sql, None, False)
+        return super().executemany(sql, rows)
+
 
 class _SQLiteConnection(sqlite3.Connection):
     def cursor(self, factory: Any = _SQLiteCursor) -> Any:

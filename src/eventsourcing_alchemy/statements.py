@@ -19,6 +19,7 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    type_coerce,
     update,
 )
 
@@ -76,6 +77,19 @@ def insert_application() -> Insert:
 def insert_event(table: Table) -> Insert:
     """Adds an event, or snapshot, with parameters as in `row()`."""
     return insert(table).values(row(table))
+
+
+@cache
+def insert_event_at(table: Table) -> Insert:
+    """The same, recorded at `:recorded_at_`, as `clock()` tells it."""
+    time = bindparam("recorded_at_", type_=String)
+    return insert(table).values(**row(table), recorded_at=time)
+
+
+@cache
+def clock() -> Select[Any]:
+    """What time it is, in the form of the database's own."""
+    return select(type_coerce(database_now(), String))
 
 
 def row(table: Table) -> dict[str, BindParameter[Any]]:

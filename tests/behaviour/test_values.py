@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,8 +12,12 @@ from eventsourcing.persistence import (
     DataError,
     StoredEvent,
 )
+from sqlalchemy import select
 
 from backends import Capability
+from behaviour.workers import new_events
+from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
+from eventsourcing_alchemy.tables import events
 from factories import OpenFactory
 
 ORIGINATOR_ID = UUID("00000000-0000-0000-0000-00000000002a")
@@ -31,6 +36,11 @@ def an_event(
 @pytest.fixture
 def recorder(open_factory: OpenFactory) -> ApplicationRecorder:
     return open_factory().application_recorder()
+
+
+@pytest.fixture
+def sql_recorder(factory: SQLAlchemyFactory) -> SQLAlchemyApplicationRecorder:
+    return factory.application_recorder()
 
 
 @pytest.fixture
@@ -212,3 +222,18 @@ def test_uuid_and_text_share_positions_but_do_not_mix(
         assert {each.id: stored(each) for each in page} == expected
         with one.subscribe() as subscription:
             assert [next(subscription).id for _ in expected] == list(expected)
+
+
+def test_times_follow_positions(sql_recorder: SQLAlchemyApplicationRecorder) -> None:
+    """However many events are recorded at once."""
+    for count in (1, 3, 1):
+        sql_recorder.insert_events(new_events(count))
+    query = select(events.c.recorded_at).order_by(events.c.notification_id)
+    with sql_recorder.datastore.reading() as connection:
+        times = [
+            # Without a zone where the database keeps none.
+            time if time.tzinfo else time.replace(tzinfo=UTC)
+            for time in connection.scalars(query)
+        ]
+    assert times == sorted(times)
+    assert abs(datetime.now(UTC) - times[0]) < timedelta(minutes=1)

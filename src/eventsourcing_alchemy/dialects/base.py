@@ -15,13 +15,13 @@ from sqlalchemy import (
 )
 
 from eventsourcing_alchemy import statements
-from eventsourcing_alchemy.executors import Executor
+from eventsourcing_alchemy.executors import Executor, Rows
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.outages import Outage
 
 Options = Mapping[str, Any]
 
-_EVENT = (
+EVENT = (
     "application_id_",
     "notification_id_",
     "originator_id_",
@@ -205,8 +205,12 @@ class BaseDialect:
             )
             for position, event in enumerate(events, first)
         ]
-        executor.execute_many(statements.insert_event(table), _EVENT, rows)
+        self.insert_rows(executor, table, rows)
         return last
+
+    def insert_rows(self, executor: Executor, table: Table, rows: Rows) -> None:
+        """Inserts rows with values for `EVENT`."""
+        executor.execute_many(statements.insert_event(table), EVENT, rows)
 
     def take_positions(
         self, executor: Executor, application: Application, count: int

@@ -9,14 +9,15 @@ from threading import Lock
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, event
+from sqlalchemy import URL, Connection, Engine, QueuePool, Table, event
 from sqlalchemy.dialects.sqlite import insert
 
-from eventsourcing_alchemy.dialects.base import Options
+from eventsourcing_alchemy import statements
+from eventsourcing_alchemy.dialects.base import EVENT, Options
 from eventsourcing_alchemy.dialects.fork_guard import ForkGuard
 from eventsourcing_alchemy.dialects.on_conflict import OnConflictDialect
 from eventsourcing_alchemy.errors import LockTimeoutError
-from eventsourcing_alchemy.executors import Executor
+from eventsourcing_alchemy.executors import Executor, Rows
 from eventsourcing_alchemy.faults import Fault
 
 _BEGIN = "eventsourcing_alchemy_begin"
@@ -136,6 +137,16 @@ class SQLiteDialect(OnConflictDialect):
             with suppress(Exception):
                 driver_connection.rollback()
             raise
+
+    def insert_rows(self, executor: Executor, table: Table, rows: Rows) -> None:
+        """Asks for the time once, where SQLite would compute it for each row."""
+        if len(rows) == 1:
+            super().insert_rows(executor, table, rows)
+            return
+        now = executor.scalar(statements.clock(), {})
+        timed = [(*row, now) for row in rows]
+        names = (*EVENT, "recorded_at_")
+        executor.execute_many(statements.insert_event_at(table), names, timed)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

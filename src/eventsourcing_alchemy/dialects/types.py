@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -33,13 +34,26 @@ class BinaryUuid(TypeDecorator[UUID]):
     impl: type[TypeEngine[bytes]] = LargeBinary
     cache_ok = True
 
-    def process_bind_param(self, value: UUID | None, _dialect: Dialect) -> bytes | None:
-        """Return the bytes to store."""
-        return None if value is None else value.bytes
+    def bind_processor(self, dialect: Dialect) -> Any:  # noqa: ARG002
+        """Return what makes the bytes to store of a UUID."""
+        return attrgetter("bytes")
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
         """Return what makes a UUID of the stored bytes."""
         return _uuid
+
+
+class PlainBinary(TypeDecorator[bytes]):
+    """Bytes that the driver takes, and returns, as they are."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Nothing to be done."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """Nothing to be done."""
 
 
 @lru_cache(maxsize=1024)
@@ -141,6 +155,7 @@ Topic = ExactText(1024)
 
 State = (
     LargeBinary()
+    .with_variant(PlainBinary(), "sqlite")
     .with_variant(mysql.LONGBLOB(), *_MYSQL)
     .with_variant(mssql.VARBINARY("max"), "mssql")  # type: ignore[no-untyped-call]
 )
