@@ -1,7 +1,7 @@
 """A database: connections, and transactions that recorders join."""
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
 from weakref import finalize
 
@@ -167,22 +167,13 @@ class SQLAlchemyDatastore:
         ):
             yield executor
 
-    @contextmanager
-    def writing_alone(self) -> Iterator[Executor]:
+    def writing_alone(self) -> AbstractContextManager[Executor]:
         """As `writing()`, for what the dialect does in fewer round trips."""
         unit = self._unit()
-        if self.dialect.writes_alone and (unit is None or not unit.writes):
-            self._refuse_second_connection(unit)
-            with (
-                # As transaction() does: first the turn, then a connection.
-                self.dialect.writing(self._shared.writer),
-                self._lender.borrowed(takes_locks=True) as executor,
-                self.dialect.alone(executor),
-            ):
-                yield executor
-        else:
-            with self.writing() as executor:
-                yield executor
+        if not self.dialect.writes_alone or (unit is not None and unit.writes):
+            return self.writing()
+        self._refuse_second_connection(unit)
+        return self._lender.writing_alone()
 
     def group_commit(self, key: Hashable) -> GroupCommit | None:
         """Where to append with other threads, None if that is not possible here.

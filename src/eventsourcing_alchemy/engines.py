@@ -101,6 +101,7 @@ class SharedEngine:
         self.watchdog.close()
         if self._is_ours:
             self._is_closed = True
+            self.dialect.close()
             self.engine.dispose()
 
     def _watching(self, connection: Any) -> AbstractContextManager[None]:
@@ -117,7 +118,7 @@ class SharedEngine:
             context.is_disconnect = True
 
     def _reset(
-        self, connection: Any, entry: ConnectionPoolEntry, state: PoolResetState
+        self, connection: Any, entry: ConnectionPoolEntry | None, state: PoolResetState
     ) -> None:
         # Not by the pool, to which a connection that is lost by now is an error to
         # log, with a traceback: nothing is lost with it.
@@ -126,7 +127,8 @@ class SharedEngine:
         try:
             self.engine.dialect.do_rollback(connection)
         except self.engine.dialect.loaded_dbapi.Error as error:
-            entry.invalidate(error)
+            if entry is not None:  # It is kept beside the pool.
+                entry.invalidate(error)
 
     def _note_pool(self, _: Any, connection: ConnectionPoolEntry) -> None:
         connection.info[_POOL] = self.engine.pool

@@ -1,7 +1,5 @@
 """SQLAlchemy's exceptions become the host's, at one place."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from traceback import format_exception_only
 
 from eventsourcing import persistence as host
@@ -76,13 +74,16 @@ def host_error(error: exc.SQLAlchemyError) -> Exception:
     return host.PersistenceError(message)
 
 
-@contextmanager
-def translated() -> Iterator[None]:
+class translated:  # noqa: N801 (it is used as a function is)
     """Raises the host's exception where one about the database would leave the block.
 
     What else SQLAlchemy raises, such as `NoResultFound`, is the user's own.
     """
-    try:
-        yield
-    except (exc.StatementError, exc.TimeoutError) as error:
-        raise host_error(error) from error
+
+    def __enter__(self) -> None:
+        """Nothing to be done."""
+
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        """Translates."""
+        if isinstance(error, exc.StatementError | exc.TimeoutError):
+            raise host_error(error) from error

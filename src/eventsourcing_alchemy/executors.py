@@ -137,6 +137,10 @@ class Executor:
     It is left out where nobody sees it: with `echo`, or listeners for the events of
     statements, they are executed as any other. Errors are SQLAlchemy's.
 
+    Attributes:
+        connection: SQLAlchemy's.
+        driver_connection: the driver's own.
+
     Args:
         connection: SQLAlchemy's.
         compiled: compiles a statement, or knows it already.
@@ -144,7 +148,7 @@ class Executor:
         options: execution options, for SQLAlchemy; None if nobody sees it.
     """
 
-    __slots__ = ("_compiled", "_cursor", "_options", "connection")
+    __slots__ = ("_compiled", "_cursor", "_options", "connection", "driver_connection")
 
     def __init__(
         self,
@@ -154,14 +158,10 @@ class Executor:
         options: Mapping[str, Any] | None,
     ) -> None:
         self.connection = connection
+        self.driver_connection: Any = connection.connection.dbapi_connection
         self._compiled = compiled
         self._cursor = cursor
         self._options = options
-
-    @property
-    def driver_connection(self) -> Any:
-        """The driver's own."""
-        return self.connection.connection.dbapi_connection
 
     def rows(self, statement: Executable, parameters: Mapping[str, Any]) -> Rows:
         """The rows that a statement returns.

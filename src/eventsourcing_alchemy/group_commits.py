@@ -27,7 +27,6 @@ class Request:
 
     Attributes:
         events: to append.
-        size: bytes in their states, about.
         last: position of the last of them, when they are stored.
         error: why they are not; of the thread that appended them.
         is_done: whether there is an outcome.
@@ -35,17 +34,20 @@ class Request:
         turn: is released when there is an outcome, or when it is to lead.
     """
 
-    __slots__ = ("error", "events", "group", "is_done", "last", "size", "turn")
+    __slots__ = ("error", "events", "group", "is_done", "last", "turn")
 
     def __init__(self, events: Sequence[StoredEvent]) -> None:
         self.events = events
-        self.size = sum([getsizeof(event.state) for event in events])
         self.last = 0
         self.error: BaseException | None = None
         self.is_done = False
         self.group: Sequence[Request] = ()
         self.turn = Lock()
         self.turn.acquire()
+
+    def size(self) -> int:
+        """Bytes in the states, about."""
+        return sum([getsizeof(event.state) for event in self.events])
 
     def go_on(self) -> None:
         """Ends its wait, if that has not ended before."""
@@ -134,15 +136,18 @@ class GroupCommit:
 
     def _take_group(self, leader: Request) -> None:
         with self._lock:
-            end = count = size = 0
-            for each in self._queue:
-                count += len(each.events)
-                size += each.size
-                if end and (count > LARGEST_GROUP or size > LARGEST_GROUP_BYTES):
-                    break
-                end += 1
+            end = self._end_of_group() if len(self._queue) > 1 else 1
             # At once, for a signal handler that raises.
             leader.group, self._queue = self._queue[:end], self._queue[end:]
+
+    def _end_of_group(self) -> int:
+        count = size = 0
+        for end, each in enumerate(self._queue):
+            count += len(each.events)
+            size += each.size()
+            if end and (count > LARGEST_GROUP or size > LARGEST_GROUP_BYTES):
+                return end
+        return len(self._queue)
 
     def _finish(self, request: Request, error: BaseException | None = None) -> None:
         """Leaves nobody waiting who has waited for this one.

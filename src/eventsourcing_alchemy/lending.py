@@ -43,26 +43,40 @@ class Lender:
         )
 
     @contextmanager
-    def borrowed(
-        self, interruption: Interruption | None = None, *, takes_locks: bool = False
-    ) -> Iterator[Executor]:
+    def borrowed(self, interruption: Interruption | None = None) -> Iterator[Executor]:
         """Executes statements, each of them a transaction where that is cheaper.
 
         Args:
             interruption: ends the wait for a connection, or for an answer.
-            takes_locks: whether the database may be waiting for locks.
         """
-        dialect, options = self._shared.dialect, self._observed_options()
         with translated():
-            engine = self._shared.engine if options is None else self._reader
-            connection = connect(engine, interruption)
+            connection = connect(self._reader, interruption)
             driver_connection = connection.connection.dbapi_connection
-            with self._watching(driver_connection, interruption, takes_locks):
+            with self._watching(driver_connection, interruption):
                 try:
-                    with dialect.committing_each(driver_connection):
-                        yield self._executor(connection, options)
+                    with self._shared.dialect.committing_each(driver_connection):
+                        yield self._executor(connection, self._observed_options())
                 finally:
                     close(connection)
+
+    @contextmanager
+    def writing_alone(self) -> Iterator[Executor]:
+        """Executes what the dialect does in a transaction of its own."""
+        dialect = self._shared.dialect
+        # As every transaction that writes: first the turn, then a connection.
+        with translated(), dialect.writing(self._shared.writer):
+            connection = dialect.take_writer(self._reader)
+            driver_connection = connection.connection.dbapi_connection
+            with self._watching(driver_connection, None, takes_locks=True):
+                try:
+                    executor = self._executor(connection, self._observed_options())
+                    with (
+                        dialect.committing_each(driver_connection),
+                        dialect.alone(executor),
+                    ):
+                        yield executor
+                finally:
+                    dialect.give_writer_back(connection)
 
     @contextmanager
     def executing(
@@ -119,7 +133,7 @@ class Lender:
         self,
         driver_connection: Any,
         interruption: Interruption | None,
-        takes_locks: bool,
+        takes_locks: bool = False,
     ) -> AbstractContextManager[None]:
         patience = self._answer_timeout
         if takes_locks:

@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 
 from eventsourcing_alchemy import statements
+from eventsourcing_alchemy.connecting import close, connect
 from eventsourcing_alchemy.executors import Executor, Rows
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.outages import Outage
@@ -113,6 +114,9 @@ class BaseDialect:
         """The file descriptor of the socket of a driver's connection, if it has one."""
         return None
 
+    def close(self) -> None:
+        """Closes the connections that it has beside the pool."""
+
     def before_fork(self, engine: Engine) -> None:
         """Does what has to be done in a process that is about to fork."""
 
@@ -162,6 +166,14 @@ class BaseDialect:
     ) -> AbstractContextManager[None]:
         """Makes each statement in the block a transaction, if that saves anything."""
         return nullcontext()
+
+    def take_writer(self, engine: Engine) -> Connection:
+        """A connection for `alone()`, to be given back."""
+        return connect(engine)
+
+    def give_writer_back(self, connection: Connection) -> None:
+        """Ends the use of a connection."""
+        close(connection)
 
     def alone(self, executor: Executor) -> AbstractContextManager[None]:  # noqa: ARG002
         """A transaction of the dialect's own, within `writing()`."""

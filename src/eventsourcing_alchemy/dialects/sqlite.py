@@ -1,8 +1,8 @@
 """SQLite: BEGIN IMMEDIATE, WAL, one writer at a time."""
 
 import sqlite3
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Hashable
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 from eventsourcing_alchemy import statements
 from eventsourcing_alchemy.dialects.base import EVENT, Options
 from eventsourcing_alchemy.dialects.fork_guard import ForkGuard
+from eventsourcing_alchemy.dialects.kept_connection import KeptConnection
 from eventsourcing_alchemy.dialects.on_conflict import OnConflictDialect
 from eventsourcing_alchemy.errors import LockTimeoutError
 from eventsourcing_alchemy.executors import Executor, Rows
@@ -51,6 +52,7 @@ class SQLiteDialect(OnConflictDialect):
         self._lock_timeout = 30.0
         self._writer: Engine | None = None
         self._fork_guard: ForkGuard | None = None
+        self._kept: KeptConnection | None = None
 
     def is_private(self, url: URL) -> bool:
         """Whether it is in memory."""
@@ -90,6 +92,7 @@ class SQLiteDialect(OnConflictDialect):
         self._lock_timeout = lock_timeout
         if not self.is_private(engine.url):
             self._fork_guard = ForkGuard(engine)
+            self._kept = KeptConnection()
 
     def fault(self, error: BaseException) -> Fault:
         """By the primary result code, which is the low byte of the extended one."""
@@ -98,8 +101,14 @@ class SQLiteDialect(OnConflictDialect):
             return Fault.REFUSED
         return _FAULTS.get(code, Fault.LASTING)
 
+    def close(self) -> None:
+        """Closes the connection that writes."""
+        if self._kept is not None:
+            self._kept.end()
+
     def before_fork(self, engine: Engine) -> None:
         """Closes the connections to a file; a child has a copy of what is in memory."""
+        self.close()
         if self._fork_guard is not None:
             self._fork_guard.before_fork(engine)
         elif not self.is_private(engine.url):
@@ -109,34 +118,39 @@ class SQLiteDialect(OnConflictDialect):
         """Opens connections again."""
         if self._fork_guard is not None:
             self._fork_guard.after_fork()
+        if self._kept is not None:
+            self._kept.begin()
 
     def abandon(self) -> None:
         """A thread of the parent may have held the lock."""
         self._write_lock = Lock()
         if self._fork_guard is not None:
             self._fork_guard.abandon()
+        if self._kept is not None:
+            self._kept = KeptConnection()
 
-    @contextmanager
-    def writing(self, engine: Engine) -> Iterator[Engine]:
+    def writing(self, engine: Engine) -> AbstractContextManager[Engine]:
         """Queues the threads of this process, then BEGIN IMMEDIATE."""
         if self._writer is None:
             self._writer = engine.execution_options(**{_BEGIN: _BEGIN_WRITING})
-        with self._turn():
-            yield self._writer
+        return _Turn(self._write_lock, self._lock_timeout, self._writer)
 
-    @contextmanager
-    def alone(self, executor: Executor) -> Iterator[None]:
+    def take_writer(self, engine: Engine) -> Connection:
+        """The one that the last writer had, if it is a file: only one writes."""
+        if self._kept is None:
+            return super().take_writer(engine)
+        return self._kept.take(engine)
+
+    def give_writer_back(self, connection: Connection) -> None:
+        """Keeps it for the next writer."""
+        if self._kept is None:
+            super().give_writer_back(connection)
+        else:
+            self._kept.give_back(connection)
+
+    def alone(self, executor: Executor) -> AbstractContextManager[None]:
         """A transaction without what SQLAlchemy does around it."""
-        driver_connection = executor.driver_connection
-        try:
-            executor.run(_BEGIN_WRITING)
-            yield
-            executor.run("COMMIT")
-        except BaseException:
-            # Where that fails, it is closed, or will be when it is returned.
-            with suppress(Exception):
-                driver_connection.rollback()
-            raise
+        return _Alone(executor)
 
     def insert_rows(self, executor: Executor, table: Table, rows: Rows) -> None:
         """Asks for the time once, where SQLite would compute it for each row."""
@@ -147,23 +161,6 @@ class SQLiteDialect(OnConflictDialect):
         timed = [(*row, now) for row in rows]
         names = (*EVENT, "recorded_at_")
         executor.execute_many(statements.insert_event_at(table), names, timed)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """One thread of this process at a time.
-
-        SQLite itself has no queue: it retries until it finds the file unlocked,
-        so that a busy thread can starve the others.
-        """
-        lock = self._write_lock
-        if not lock.acquire(timeout=self._lock_timeout):
-            waited = f"{self._lock_timeout:g} s"
-            msg = f"Waited {waited} for another thread's transaction to end"
-            raise LockTimeoutError(msg)
-        try:
-            yield
-        finally:
-            lock.release()
 
     def ensure_begun(self, connection: Connection) -> None:
         """Begins it as a writer, where the driver has not begun it.
@@ -176,6 +173,58 @@ class SQLiteDialect(OnConflictDialect):
         driver_connection = connection.connection.driver_connection
         if driver_connection is not None and not driver_connection.in_transaction:
             connection.exec_driver_sql(_BEGIN_WRITING)
+
+
+class _Turn:
+    """One thread of this process at a time.
+
+    SQLite itself has no queue: it retries until it finds the file unlocked, so that a
+    busy thread can starve the others.
+    """
+
+    def __init__(self, lock: Lock, timeout: float, engine: Engine) -> None:
+        self._lock = lock
+        self._timeout = timeout
+        self._engine = engine
+
+    def __enter__(self) -> Engine:
+        if not self._lock.acquire(timeout=self._timeout):
+            waited = f"{self._timeout:g} s"
+            msg = f"Waited {waited} for another thread's transaction to end"
+            raise LockTimeoutError(msg)
+        return self._engine
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+class _Alone:
+    """A transaction."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def __enter__(self) -> None:
+        try:
+            self._executor.run(_BEGIN_WRITING)
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None:
+            self._roll_back()
+            return
+        try:
+            self._executor.run("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        # Where that fails, it is closed, or will be when it is given back.
+        with suppress(Exception):
+            self._executor.driver_connection.rollback()
 
 
 def _configure_connection(lock_timeout: float, connection: Any, _: Any) -> None:

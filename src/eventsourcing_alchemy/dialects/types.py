@@ -44,13 +44,14 @@ class BinaryUuid(TypeDecorator[UUID]):
 
 
 class PlainBinary(TypeDecorator[bytes]):
-    """Bytes that the driver takes, and returns, as they are."""
+    """Bytes that the driver returns as they are."""
 
     impl = LargeBinary
     cache_ok = True
 
-    def bind_processor(self, dialect: Dialect) -> None:
-        """Nothing to be done."""
+    def bind_processor(self, dialect: Dialect) -> Any:  # noqa: ARG002
+        """Return what refuses all that are no bytes: SQLite stores anything."""
+        return memoryview
 
     def result_processor(self, dialect: Dialect, coltype: object) -> None:
         """Nothing to be done."""
