@@ -54,7 +54,7 @@ def _replay(
     answers: list[Any] = []
     for each in sent:
         if str(each.sql).startswith("INSERT"):
-            (application_id, last), *clock = answers
+            application_id, last, *time = answers[0]
             positions = range(last - len(events) + 1, last + 1)
             rows = [
                 (
@@ -64,7 +64,7 @@ def _replay(
                     event.originator_version,
                     event.topic,
                     event.state,
-                    *(time for (time,) in clock),
+                    *time,
                 )
                 for position, event in zip(positions, events, strict=True)
             ]

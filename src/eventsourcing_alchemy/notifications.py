@@ -181,6 +181,7 @@ class Scan:
         self.known_last = gt
         self._width = 1
         self._is_held_up = False
+        self._knows_last = False
 
     def page(self, limit: int) -> list[Notification]:
         """The next notifications, possibly none: `is_at_end()` tells what that means.
@@ -192,14 +193,16 @@ class Scan:
         is_known_to_go_on = self.position < self.known_last
         # One statement for a full page. Where there may be none, the last position has
         # to be known before: what is above it may have been recorded since.
-        looks_first = is_known_to_go_on and self._width > 1
+        looks_first = bool(self._topics) or (is_known_to_go_on and self._width > 1)
         page, last = self._window(lte, limit, look_first=looks_first)
         if not page and is_known_to_go_on and not looks_first:
+            looks_first = True
             page, last = self._window(lte, limit, look_first=True)
+        self._knows_last = looks_first
         end = page[-1].id if page else min(lte, last)
         # A node of a cluster that is behind has nothing yet where others have events.
         self._is_held_up = is_known_to_go_on and end <= self.position
-        if self._is_held_up:
+        if looks_first:
             self.known_last = last
         self.position = max(self.position, end)
         is_sparse = not page or (self._topics and len(page) < limit)
@@ -236,8 +239,8 @@ class Scan:
         """Whether there is nothing more, as far as is known now."""
         if self.position >= self._stop or self._is_held_up:
             return True
-        if self.position < self.known_last:
-            return False
+        if self._knows_last or self.position < self.known_last:
+            return self.position >= self.known_last
         self.known_last = self._reader.last_position()
         return self.position >= self.known_last
 

@@ -68,6 +68,12 @@ def advance_position_returning() -> Any:
 
 
 @cache
+def advance_position_telling_time() -> Any:
+    """The same, and returns the time as well, in the database's own form."""
+    return advance_position_returning().returning(type_coerce(database_now(), String))
+
+
+@cache
 def insert_application() -> Insert:
     """Adds a row, with parameters as in `row()`."""
     return insert(applications).values(row(applications))
@@ -81,15 +87,9 @@ def insert_event(table: Table) -> Insert:
 
 @cache
 def insert_event_at(table: Table) -> Insert:
-    """The same, recorded at `:recorded_at_`, as `clock()` tells it."""
+    """The same, recorded at `:recorded_at_`, in the database's own form."""
     time = bindparam("recorded_at_", type_=String)
     return insert(table).values(**row(table), recorded_at=time)
-
-
-@cache
-def clock() -> Select[Any]:
-    """What time it is, in the form of the database's own."""
-    return select(type_coerce(database_now(), String))
 
 
 def row(table: Table) -> dict[str, BindParameter[Any]]:

@@ -165,6 +165,19 @@ def test_windows_without_events_are_left_behind(
     assert [notification.id for notification in found] == [101]
 
 
+def test_what_is_filtered_costs_two_statements(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    """The last position, and the events above the one that was reached."""
+    with recorder.subscribe(topics=["rare"]) as subscription:
+        assert subscription.look(0) is None
+        for last in (1, 2, 3):
+            recorder.insert_events(events_about("common"))
+            with conversation(recorder.datastore.engine) as seen:
+                assert subscription.look(10) is None
+            assert (len(seen), subscription.position) == (2, last)
+
+
 def test_nothing_is_read_while_nothing_happens(
     open_factory: OpenFactory,
 ) -> None:

@@ -16,13 +16,13 @@ from sqlalchemy import (
 
 from eventsourcing_alchemy import statements
 from eventsourcing_alchemy.connecting import close, connect
-from eventsourcing_alchemy.executors import Executor, Rows
+from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.outages import Outage
 
 Options = Mapping[str, Any]
 
-EVENT = (
+_EVENT = (
     "application_id_",
     "notification_id_",
     "originator_id_",
@@ -57,6 +57,21 @@ class Application(NamedTuple):
     name: str
     schema: str | None
     """Database schema of the tables, None for the default."""
+
+
+class Taken(NamedTuple):
+    """Positions that were taken.
+
+    Attributes:
+        application_id: whose they are.
+        last: of them.
+        time: to record the events at, in the database's own form; None for the default
+            of the column.
+    """
+
+    application_id: int
+    last: int
+    time: str | None = None
 
 
 class BaseDialect:
@@ -204,11 +219,11 @@ class BaseDialect:
         Returns:
             The position of the last event; the others precede it without a gap.
         """
-        application_id, last = self.take_positions(executor, application, len(events))
-        first = last - len(events) + 1
+        taken = self.take_positions(executor, application, len(events))
+        first = taken.last - len(events) + 1
         rows = [
             (
-                application_id,
+                taken.application_id,
                 position,
                 event.originator_id,
                 event.originator_version,
@@ -217,21 +232,18 @@ class BaseDialect:
             )
             for position, event in enumerate(events, first)
         ]
-        self.insert_rows(executor, table, rows)
-        return last
-
-    def insert_rows(self, executor: Executor, table: Table, rows: Rows) -> None:
-        """Inserts rows with values for `EVENT`."""
-        executor.execute_many(statements.insert_event(table), EVENT, rows)
+        if taken.time is None:
+            executor.execute_many(statements.insert_event(table), _EVENT, rows)
+        else:
+            timed = [(*row, taken.time) for row in rows]
+            names = (*_EVENT, "recorded_at_")
+            executor.execute_many(statements.insert_event_at(table), names, timed)
+        return taken.last
 
     def take_positions(
         self, executor: Executor, application: Application, count: int
-    ) -> tuple[int, int]:
-        """Takes the next `count` positions of an application.
-
-        Returns:
-            The application's ID and the last of its positions.
-        """
+    ) -> Taken:
+        """Takes the next `count` positions of an application."""
         advance = (
             self._advance_returning
             if executor.connection.dialect.update_returning
@@ -248,17 +260,20 @@ class BaseDialect:
                 f"es_applications"
             )
             raise ProgrammingError(msg)
-        application_id, last = taken
-        return application_id, last
+        return Taken(*taken)
+
+    def advance_returning(self) -> Any:
+        """The statement that takes positions, on databases that know RETURNING."""
+        return statements.advance_position_returning()
 
     def _advance_returning(
         self, executor: Executor, parameters: Mapping[str, Any]
-    ) -> Sequence[int] | None:
-        return executor.first(statements.advance_position_returning(), parameters)
+    ) -> Sequence[Any] | None:
+        return executor.first(self.advance_returning(), parameters)
 
     def _advance_and_select(
         self, executor: Executor, parameters: Mapping[str, Any]
-    ) -> Sequence[int] | None:
+    ) -> Sequence[Any] | None:
         if not executor.execute(statements.advance_position(), parameters).rowcount:
             return None
         return executor.first(statements.application(), parameters)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import insert
 
 from eventsourcing_alchemy import statements
-from eventsourcing_alchemy.dialects.base import Application, BaseDialect
+from eventsourcing_alchemy.dialects.base import Application, BaseDialect, Taken
 from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.tables import applications
@@ -152,7 +152,7 @@ class MySQLDialect(BaseDialect):
 
     def take_positions(
         self, executor: Executor, application: Application, count: int
-    ) -> tuple[int, int]:
+    ) -> Taken:
         """Saves a SELECT: the server answers an UPDATE with LAST_INSERT_ID."""
         known = self._application_ids.get(application)
         if known is not None:
@@ -165,10 +165,10 @@ class MySQLDialect(BaseDialect):
             }
             result = executor.execute(_advance_known_statement(), parameters)
             if result.rowcount:
-                return known, result.lastrowid
-        application_id, last = super().take_positions(executor, application, count)
-        self._application_ids[application] = application_id
-        return application_id, last
+                return Taken(known, result.lastrowid)
+        taken = super().take_positions(executor, application, count)
+        self._application_ids[application] = taken.application_id
+        return taken
 
     def register(self, executor: Executor, name: str) -> None:
         """Locks the row that is there for writing.

@@ -9,16 +9,16 @@ from threading import Lock
 from time import monotonic, sleep
 from typing import Any, ClassVar
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, Table, event
+from sqlalchemy import URL, Connection, Engine, QueuePool, event
 from sqlalchemy.dialects.sqlite import insert
 
 from eventsourcing_alchemy import statements
-from eventsourcing_alchemy.dialects.base import EVENT, Options
+from eventsourcing_alchemy.dialects.base import Options
 from eventsourcing_alchemy.dialects.fork_guard import ForkGuard
 from eventsourcing_alchemy.dialects.kept_connection import KeptConnection
 from eventsourcing_alchemy.dialects.on_conflict import OnConflictDialect
 from eventsourcing_alchemy.errors import LockTimeoutError
-from eventsourcing_alchemy.executors import Executor, Rows
+from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.faults import Fault
 
 _BEGIN = "eventsourcing_alchemy_begin"
@@ -152,15 +152,9 @@ class SQLiteDialect(OnConflictDialect):
         """A transaction without what SQLAlchemy does around it."""
         return _Alone(executor)
 
-    def insert_rows(self, executor: Executor, table: Table, rows: Rows) -> None:
-        """Asks for the time once, where SQLite would compute it for each row."""
-        if len(rows) == 1:
-            super().insert_rows(executor, table, rows)
-            return
-        now = executor.scalar(statements.clock(), {})
-        timed = [(*row, now) for row in rows]
-        names = (*EVENT, "recorded_at_")
-        executor.execute_many(statements.insert_event_at(table), names, timed)
+    def advance_returning(self) -> Any:
+        """With the time, which SQLite would compute for each row."""
+        return statements.advance_position_telling_time()
 
     def ensure_begun(self, connection: Connection) -> None:
         """Begins it as a writer, where the driver has not begun it.
