@@ -33,6 +33,7 @@ from eventsourcing_alchemy import (
     SQLAlchemyMaterialisedView,
     upsert,
 )
+from eventsourcing_alchemy.recorders import tracking
 from factories import OpenFactory
 
 
@@ -212,16 +213,12 @@ def test_is_heard_by_those_who_listen(view: Sums) -> None:
     assert heard
 
 
-def test_wakes_those_who_wait(view: Sums) -> None:
-    view.add(1)
-    started = Barrier(2)
-
-    def wait() -> None:
-        started.wait()
-        view.wait("upstream", 2, timeout=10)
-
+def test_wakes_those_who_wait(view: Sums, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, by a hint: the next look would come too late."""
+    monkeypatch.setattr(tracking, "SHORTEST_PAUSE", 5)
+    monkeypatch.setattr(tracking, "LONGEST_PAUSE", 5)
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(wait)
-        started.wait()
-        view.add(2)
-        waiting.result(timeout=10)
+        for position in range(1, 21):
+            waiting = threads.submit(view.wait, "upstream", position, timeout=10)
+            view.add(position)
+            waiting.result(timeout=1)

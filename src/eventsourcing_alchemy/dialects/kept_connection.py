@@ -43,8 +43,6 @@ class KeptConnection:
     def _is_usable(connection: Connection) -> bool:
         if connection.closed or connection.invalidated:
             return False
-        # SQLAlchemy may have begun a transaction that it has not seen the end of.
-        connection.rollback()
         driver_connection: Any = connection.connection.dbapi_connection
         return not driver_connection.in_transaction
 
