@@ -177,16 +177,14 @@ class PostgreSQLDialect(OnConflictDialect):
     ) -> int:
         """Locks, takes positions, inserts and notifies in one statement."""
         name, schema = application
+        is_single = len(events) == 1
         parameters = {
             "application": name,
             "queue": lock_key(f"{schema}.{name}"),
             "count": len(events),
-            "originator_ids": [event.originator_id for event in events],
-            "originator_versions": [event.originator_version for event in events],
-            "topics": [event.topic for event in events],
-            "states": [event.state for event in events],
+            **(_values(events[0]) if is_single else _arrays(events)),
         }
-        statement = append_statement(table, notify)
+        statement = append_statement(table, notify, is_single)
         last = executor.scalar(statement, parameters)
         if last is None:
             self.register(executor, name)
@@ -285,6 +283,7 @@ def _register_statement() -> Executable:
     )
 
 
+@cache
 def lock_key(name: str) -> int:
     """An advisory lock for a name. A collision makes two names share a queue."""
     digest = blake2b(name.encode(), digest_size=8).digest()
@@ -292,7 +291,7 @@ def lock_key(name: str) -> int:
 
 
 @cache
-def append_statement(table: Table, notify: bool) -> Select[Any]:
+def append_statement(table: Table, notify: bool, is_single: bool) -> Select[Any]:
     """The append, as one statement that returns the last position.
 
     Those who append to the same application queue on an advisory lock first:
@@ -311,7 +310,7 @@ def append_statement(table: Table, notify: bool) -> Select[Any]:
         .returning(applications.c.id, applications.c.last_notification_id)
         .cte("counter")
     )
-    stored = _unnested(table)
+    stored = _single(table) if is_single else _unnested(table)
     inserted = (
         insert(table)
         .from_select(
@@ -334,6 +333,24 @@ def append_statement(table: Table, notify: bool) -> Select[Any]:
 
 
 _EVENT_COLUMNS = ("originator_id", "originator_version", "topic", "state")
+
+
+def _values(event: StoredEvent) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in _EVENT_COLUMNS}
+
+
+def _arrays(events: Sequence[StoredEvent]) -> dict[str, Any]:
+    return {
+        f"{name}s": [getattr(event, name) for event in events]
+        for name in _EVENT_COLUMNS
+    }
+
+
+def _single(table: Table) -> Any:
+    """The same for one event, which saves some time on both sides."""
+    values = [bindparam(name, type_=table.c[name].type) for name in _EVENT_COLUMNS]
+    labelled = [value.label(value.key) for value in values]
+    return select(literal_column("1").label("number"), *labelled).subquery("stored")
 
 
 def _unnested(table: Table) -> Any:
