@@ -1,5 +1,6 @@
 """Group commit: threads that append at the same time share a transaction."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from sys import getsizeof
@@ -27,40 +28,32 @@ class Request:
 
     Attributes:
         events: to append.
-        last: position of the last of them, when they are stored.
+        is_taken: whether a leader has taken it into a group.
+        is_shared: whether others are in that group.
+        last: position of the last event, when they are stored.
         error: why they are not; of the thread that appended them.
-        is_done: whether there is an outcome.
-        group: the requests it leads, itself among them; none if it does not lead.
-        turn: is released when there is an outcome, or when it is to lead.
+
+    A request that was taken has neither `last` nor `error` if its leader was
+    interrupted.
     """
 
-    __slots__ = ("error", "events", "group", "is_done", "last", "turn")
+    __slots__ = ("error", "events", "is_shared", "is_taken", "last")
 
     def __init__(self, events: Sequence[StoredEvent]) -> None:
         self.events = events
-        self.last = 0
-        self.error: BaseException | None = None
-        self.is_done = False
-        self.group: Sequence[Request] = ()
-        self.turn = Lock()
-        self.turn.acquire()
-
-    def size(self) -> int:
-        """Bytes in the states, about."""
-        return sum([getsizeof(event.state) for event in self.events])
-
-    def go_on(self) -> None:
-        """Ends its wait, if that has not ended before."""
-        with suppress(RuntimeError):
-            self.turn.release()
+        self.is_taken = False
+        self.is_shared = False
+        self.last: int | None = None
+        self.error: Exception | None = None
 
 
 class GroupCommit:
     """The queue of those who append to one application, in this process.
 
-    Who comes while nobody appends does so at once. Those who come meanwhile wait, and
-    the first of them appends for all: one transaction, one commit. Each gets its own
-    positions, or its own error.
+    Each joins the queue and waits for its turn to lead. The leader takes those who
+    joined meanwhile, and appends for all: one transaction, one commit. Whoever finds
+    its request taken has nothing left to do. Each gets its own positions, or its own
+    error. Turns are taken by a lock, which a thread gives back whatever interrupts it.
 
     Args:
         dialect: of the database.
@@ -68,9 +61,8 @@ class GroupCommit:
 
     def __init__(self, dialect: BaseDialect) -> None:
         self._dialect = dialect
-        self._lock = Lock()
-        self._queue: Sequence[Request] = ()
-        self._leader: Request | None = None
+        self._queue: deque[Request] = deque()
+        self._turn = Lock()
         self._threads: set[int] = set()
 
     def append(self, events: Sequence[StoredEvent], append: Append) -> int:
@@ -97,75 +89,60 @@ class GroupCommit:
             self._threads.discard(thread)
 
     def _append(self, request: Request, append: Append) -> int:
+        leads = False
         try:
             self._join(request)
-            request.turn.acquire()
-            if not request.is_done:
-                self._lead(request, append)
-                self._finish(request)
-        except BaseException as error:
-            is_shared = len(request.group) > 1
-            self._finish(request, error)
-            if not (is_shared and self._may_be_of_another(error)):
-                raise
-            return append(request.events)
-        if request.error is None:
+            with self._turn:
+                while not request.is_taken:
+                    leads = True
+                    self._lead(append)
+        except BaseException:
+            self._leave(request)
+            raise
+        if request.last is not None:
             return request.last
-        if self._may_be_of_another(request.error):
+        if request.error is None:
+            msg = "The thread that appended these events was interrupted"
+            raise AbandonedError(msg)
+        if request.is_shared and self._may_be_of_another(request.error):
             return append(request.events)
+        if leads:
+            raise request.error
         raise _retold(request.error) from request.error
 
     def _join(self, request: Request) -> None:
-        with self._lock:
-            self._queue = [*self._queue, request]
-            if self._leader is None:
-                self._hand_over()
+        self._queue.append(request)
 
-    def _hand_over(self) -> None:
-        self._leader = self._queue[0] if self._queue else None
-        if self._leader is not None:
-            self._leader.go_on()
+    def _leave(self, request: Request) -> None:
+        with suppress(ValueError):
+            self._queue.remove(request)
 
-    def _lead(self, leader: Request, append: Append) -> None:
-        self._take_group(leader)
-        last = append([event for each in leader.group for event in each.events])
-        for each in reversed(leader.group):
+    def _lead(self, append: Append) -> None:
+        group = self._take_group()
+        try:
+            last = append([event for each in group for event in each.events])
+        except Exception as error:
+            for each in group:
+                each.error = error
+            return
+        for each in reversed(group):
             each.last = last
-            each.is_done = True
             last -= len(each.events)
 
-    def _take_group(self, leader: Request) -> None:
-        with self._lock:
-            end = self._end_of_group() if len(self._queue) > 1 else 1
-            # At once, for a signal handler that raises.
-            leader.group, self._queue = self._queue[:end], self._queue[end:]
-
-    def _end_of_group(self) -> int:
-        count = size = 0
-        for end, each in enumerate(self._queue):
-            count += len(each.events)
-            size += each.size()
-            if end and (count > LARGEST_GROUP or size > LARGEST_GROUP_BYTES):
-                return end
-        return len(self._queue)
-
-    def _finish(self, request: Request, error: BaseException | None = None) -> None:
-        """Leaves nobody waiting who has waited for this one.
-
-        May be called again: where a signal handler raises, this may be half done.
-        """
-        with self._lock:
-            self._queue = [each for each in self._queue if each is not request]
-            if self._leader is None or self._leader is request:
-                self._hand_over()
-            else:
-                self._leader.go_on()
-        for each in request.group:
-            if not each.is_done:
-                each.error = error
-                each.is_done = True
-            each.go_on()
-        request.group = ()
+    def _take_group(self) -> Sequence[Request]:
+        group: list[Request] = []
+        while self._queue:
+            first = self._queue[0]
+            # One that is taken already was left here by a leader that was interrupted.
+            if not first.is_taken:
+                if group and _is_too_large([*group, first]):
+                    break
+                first.is_taken = True
+                group.append(first)
+            self._leave(first)
+        for each in group:
+            each.is_shared = len(group) > 1
+        return group
 
     def _may_be_of_another(self, error: BaseException) -> bool:
         """Whether it is about the events of one, and nothing is stored for certain."""
@@ -174,8 +151,14 @@ class GroupCommit:
         ) in {Fault.LASTING, Fault.CANCELLED}
 
 
-def _retold(error: BaseException) -> BaseException:
+def _is_too_large(group: Sequence[Request]) -> bool:
+    states = [event.state for each in group for event in each.events]
+    return len(states) > LARGEST_GROUP or sum(map(getsizeof, states)) > (
+        LARGEST_GROUP_BYTES
+    )
+
+
+def _retold(error: Exception) -> Exception:
     if isinstance(error, PersistenceError):
         return type(error)(*error.args)
-    # Of the thread that led, such as KeyboardInterrupt.
     return AbandonedError("The thread that appended these events was interrupted")

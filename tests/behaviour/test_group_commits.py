@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import count
 from linecache import getline
 from threading import Barrier, Event, Semaphore, get_ident
 from types import FrameType
@@ -43,11 +43,13 @@ grouped = pytest.mark.needs(Capability.SHARED)
 def joined(monkeypatch: pytest.MonkeyPatch) -> Semaphore:
     """Counts those who have joined a queue."""
     joined = Semaphore(0)
-    join = GroupCommit._join
+    join, process = GroupCommit._join, os.getpid()
 
     def join_and_tell(group_commit: GroupCommit, request: Any) -> None:
         join(group_commit, request)
-        joined.release()
+        # A child may be born while a thread of its parent holds the semaphore.
+        if os.getpid() == process:
+            joined.release()
 
     monkeypatch.setattr(GroupCommit, "_join", join_and_tell)
     return joined
@@ -390,24 +392,27 @@ class Interrupted:
         return getline(frame.f_code.co_filename, frame.f_lineno).strip()[:5] == "with "
 
 
-def test_interrupted_anywhere(joined: Semaphore) -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_interrupted_anywhere(joined: Semaphore, fails: bool) -> None:
     """Whatever a signal handler interrupts, nobody waits for ever."""
-    functions = set()
-    for line in count():
-        function = interrupted_at(line, joined)
-        if function is None:
-            break
-        functions.add(function)
-    methods = ("append", "_append", "_join", "_lead", "_take_group", "_finish")
-    assert functions >= {"__init__", "go_on", "_hand_over", *methods}
+    # Which thread leads is not certain on a busy machine, nor how far it gets.
+    functions = {interrupted_at(line, joined, fails) for line in range(150)}
+    methods = {"append", "_append", "_join", "_lead", "_take_group", "_leave"}
+    assert functions >= {"__init__", *methods}
+    assert not fails or "_may_be_of_another" in functions
 
 
-def interrupted_at(line: int, joined: Semaphore) -> str | None:
+def refuse(_: Sequence[StoredEvent]) -> int:
+    raise IntegrityError
+
+
+def interrupted_at(line: int, joined: Semaphore, fails: bool) -> str | None:
     """Interrupts one that leads another, and tells in which function, if it got there.
 
     Args:
         line: how many lines to let it run before.
         joined: counts those who have joined the queue.
+        fails: whether what it appends is refused.
     """
     group_commit = GroupCommit(BaseDialect())
     interrupted = Interrupted(line)
@@ -426,8 +431,8 @@ def interrupted_at(line: int, joined: Semaphore) -> str | None:
     def lead() -> None:
         sys.settrace(interrupted)
         try:
-            group_commit.append(new_events(), append)
-        except KeyboardInterrupt:
+            group_commit.append(new_events(), refuse if fails else append)
+        except (KeyboardInterrupt, IntegrityError):
             pass
         finally:
             sys.settrace(None)
