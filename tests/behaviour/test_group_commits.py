@@ -28,7 +28,7 @@ from behaviour.workers import DeliberateError, ids, new_events
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, group_commits
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.errors import AbandonedError
-from eventsourcing_alchemy.group_commits import GroupCommit
+from eventsourcing_alchemy.group_commits import GroupCommit, Request
 from factories import OpenFactory
 from processes import forking, in_forks
 
@@ -256,6 +256,22 @@ def test_signal_handler_that_raises_while_its_thread_waits(
         signal.signal(signal.SIGUSR1, before)
     assert positions_of(recorder, mine) == []
     assert recorder.insert_events(theirs) == [3]
+
+
+def test_who_is_gone_holds_up_nobody() -> None:
+    """A thread that was interrupted once more, when it left the queue."""
+    group_commit = GroupCommit(BaseDialect())
+    gone = new_events(3)
+    stored: list[StoredEvent] = []
+
+    def append(events: Sequence[StoredEvent]) -> int:
+        stored.extend(events)
+        return len(stored)
+
+    group_commit._join(Request(gone))
+    assert group_commit.append(new_events(2), append) == 5
+    assert stored[:3] == gone
+    assert group_commit.append(new_events(), append) == 6
 
 
 def test_signal_handler_that_appends() -> None:
