@@ -1,4 +1,4 @@
-"""Upserts that wait for each other, to be executed by few statements."""
+"""Upserts that wait for each other, to be executed by one statement."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,13 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Table, event
+from sqlalchemy import Connection, Engine, event
 
 from eventsourcing_alchemy.upsert_plans import Plan, Planned
 
 _EVENTS = (
     "before_cursor_execute",
+    "commit",
     "savepoint",
     "rollback_savepoint",
     "release_savepoint",
@@ -42,10 +43,10 @@ class CollectedResult:
 
 
 class Collector:
-    """Collects upserts, until something else is to be executed.
+    """Collects upserts of one form, until something else is to be executed.
 
-    Those into one table are executed in their order, and so are all where a table has
-    foreign keys.
+    All of them are executed in their order: a trigger, or a function of the database,
+    may read what another one has written.
 
     Attributes:
         failure: what went wrong, even if the user has caught it.
@@ -57,26 +58,19 @@ class Collector:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.failure: BaseException | None = None
-        self._collected: dict[Table, tuple[Plan, list[tuple[Any, ...]]]] = {}
-        self._last: tuple[CollectedResult, Table] | None = None
+        self._plan: Plan | None = None
+        self._rows: list[tuple[Any, ...]] = []
+        self._last: CollectedResult | None = None
         self._is_flushing = False
 
-    def collect(self, table: Table, planned: Planned) -> CollectedResult:
-        """Executes an upsert later.
-
-        Args:
-            table: that it writes to, and nothing else.
-            planned: how to execute it.
-        """
-        plan, values = planned.plan, tuple(map(_kept, planned.values))
-        known = self._collected.get(table)
-        others = self._collected.keys() - {table}
-        if (known and known[0] is not plan) or (others and table.foreign_keys):
+    def collect(self, planned: Planned) -> CollectedResult:
+        """Executes an upsert later."""
+        if planned.plan is not self._plan:
             self.flush()
-        self._collected.setdefault(table, (plan, []))[1].append(values)
-        result = CollectedResult(self)
-        self._last = result, table
-        return result
+            self._plan = planned.plan
+        self._rows.append(tuple(map(_kept, planned.values)))
+        self._last = CollectedResult(self)
+        return self._last
 
     def result_of(self, result: CollectedResult) -> Any:
         """The real result of the last one, which is executed by itself.
@@ -84,25 +78,24 @@ class Collector:
         Raises:
             ResultNeededError: if others have been collected after it.
         """
-        if self._last is None or self._last[0] is not result:
+        if self._plan is None or self._last is not result:
             msg = "The result of an upsert was asked for after another one"
             self.failure = ResultNeededError(msg)
             raise self.failure
-        plan, rows = self._collected[self._last[1]]
-        planned = Planned(plan, rows.pop())
-        return self.connection.exec_driver_sql(plan.compiled.text, planned.parameters)
+        planned = Planned(self._plan, self._rows.pop())
+        return planned.execute(self.connection)
 
     def flush(self) -> None:
         """Executes what has been collected."""
-        if self._is_flushing or not self._collected:
+        if self._is_flushing:
             return
-        collected, self._collected, self._last = self._collected, {}, None
+        plan, rows = self._plan, self._rows
+        self._plan, self._rows, self._last = None, [], None
+        if plan is None or not rows:
+            return
         self._is_flushing = True
         try:
-            for plan, rows in collected.values():
-                parameters = list(plan.compiled.bound_rows(plan.names, rows))
-                if parameters:
-                    self.connection.exec_driver_sql(plan.compiled.text, parameters)
+            plan.execute(self.connection, rows)
         except BaseException as error:
             self.failure = error
             raise
@@ -115,7 +108,9 @@ _IMMUTABLE = {type(None), bool, int, float, str, bytes, UUID, Decimal, date, dat
 
 def _kept(value: Any) -> Any:
     """The value as it is now."""
-    return value if type(value) in _IMMUTABLE else deepcopy(value)
+    if type(value) in _IMMUTABLE:
+        return value
+    return bytes(value) if isinstance(value, memoryview) else deepcopy(value)
 
 
 _collector: ContextVar[Collector | None] = ContextVar("collector", default=None)

@@ -46,6 +46,7 @@ class SQLAlchemyDatastore:
         self.dialect = self._shared.dialect
         self.outage = self._shared.outage
         self._lender = Lender(self._shared, settings)
+        self.schemas = self._lender.schemas
         self.options = self._lender.options
         """Execution options of our statements."""
         self.answering = self._lender.answering

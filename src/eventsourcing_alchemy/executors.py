@@ -1,5 +1,6 @@
 """Statements of this package, each compiled once, on the driver's own cursor."""
 
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -12,10 +13,14 @@ from sqlalchemy import (
     Engine,
     Executable,
     UpdateBase,
+    exc,
 )
 from sqlalchemy.types import TypeEngine
 
 Rows = Sequence[Sequence[Any]]
+
+_ABOUT_VALUES = (TypeError, ValueError, ArithmeticError, struct.error)
+"""What drivers raise about values, beside their own errors."""
 
 _Converter = Callable[[Any], Any]
 
@@ -58,8 +63,11 @@ class Compiled:
             parameters: by name; without those that the statement knows itself.
         """
         bound = {**self._constants, **parameters}
-        for name, binder in self._binders.items():
-            bound[name] = binder(bound[name])
+        try:
+            for name, binder in self._binders.items():
+                bound[name] = binder(bound[name])
+        except Exception as error:
+            raise self.refusal(error) from error
         if self._names is None:
             return self._escaped(bound)
         return tuple(bound[name] for name in self._names)
@@ -70,7 +78,11 @@ class Compiled:
             bound[escaped] = bound.pop(name)
         return bound
 
-    def bound_rows(self, names: Sequence[str], rows: Rows) -> Iterable[Any]:
+    def refusal(self, error: Exception) -> exc.StatementError:
+        """The exception of SQLAlchemy's for a value that does not fit."""
+        return exc.StatementError(str(error), self.text, None, error, True)
+
+    def bound_rows(self, names: Sequence[str], rows: Rows) -> Sequence[Any]:
         """The parameters of several executions, as the driver takes them.
 
         Args:
@@ -86,7 +98,10 @@ class Compiled:
             else columns[name]
             for name in self._names
         ]
-        return zip(*bound, strict=True)
+        try:
+            return list(zip(*bound, strict=True))
+        except Exception as error:
+            raise self.refusal(error) from error
 
     @cached_property
     def _converters(self) -> list[tuple[int, _Converter]]:
@@ -223,9 +238,10 @@ class Executor:
             self._observed(statement, each)
             return
         compiled = self._compiled(statement)
+        bound = compiled.bound_rows(names, rows)
         cursor = self._cursor(self.driver_connection)
         try:
-            cursor.executemany(compiled.text, compiled.bound_rows(names, rows))
+            cursor.executemany(compiled.text, bound)
         except BaseException as error:
             self._fail(error, compiled.text, cursor)
         cursor.close()
@@ -243,12 +259,18 @@ class Executor:
         cursor.close()
 
     def _executed(self, compiled: Compiled, parameters: Mapping[str, Any]) -> Any:
+        bound = compiled.bound(parameters)
         cursor = self._cursor(self.driver_connection)
         try:
-            cursor.execute(compiled.text, compiled.bound(parameters))
+            cursor.execute(compiled.text, bound)
         except BaseException as error:
             self._fail(error, compiled.text, cursor)
         return cursor
+
+    @property
+    def _driver_error(self) -> type[Exception]:
+        error: type[Exception] = self.connection.dialect.loaded_dbapi.Error
+        return error
 
     def _observed(self, statement: Executable, parameters: Any) -> Any:
         return self.connection.execute(
@@ -261,12 +283,15 @@ class Executor:
         Raises the exception of SQLAlchemy's, tells the listeners of `handle_error`,
         and takes a lost connection, and its pool, out of use.
         """
-        if not isinstance(error, Exception):
-            # SQLAlchemy closes only the connection then, and SQLite keeps its locks
-            # while somebody keeps the cursor, in a traceback.
-            with suppress(Exception):
-                cursor.close()
-        # It has no public name; the tests run at both ends of SQLAlchemy's range.
-        self.connection._handle_dbapi_exception(  # noqa: SLF001
-            error, text, None, cursor, None
-        )
+        is_about_values = isinstance(error, _ABOUT_VALUES)
+        if isinstance(error, self._driver_error) or is_about_values:
+            # It has no public name; the tests run at both ends of SQLAlchemy's range.
+            self.connection._handle_dbapi_exception(  # noqa: SLF001
+                error, text, None, cursor, None
+            )
+        # Of a signal handler: nobody knows how far the driver got. SQLite keeps its
+        # locks while somebody keeps the cursor, in a traceback.
+        with suppress(Exception):
+            cursor.close()
+        self.connection.invalidate(error)
+        raise error

@@ -5,15 +5,18 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from eventsourcing_alchemy.collecting import flush_upserts
 from eventsourcing_alchemy.connecting import close, connect
+from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.engines import SharedEngine
 from eventsourcing_alchemy.errors import translated
 from eventsourcing_alchemy.executors import Compiled, Executor, is_observed
 from eventsourcing_alchemy.interruptions import Interruption
 from eventsourcing_alchemy.settings import Settings
+
+SCHEMAS = "schema_translate_map"
 
 KEPT_STATEMENTS = 200
 """Statements that are kept compiled, of which there are but some dozens."""
@@ -23,6 +26,7 @@ class Lender:
     """Lends connections of an engine, and executors on them.
 
     Attributes:
+        schemas: the `schema_translate_map` of our statements.
         options: execution options of our statements.
 
     Args:
@@ -31,15 +35,19 @@ class Lender:
     """
 
     def __init__(self, shared: SharedEngine, settings: Settings) -> None:
-        self.options: Mapping[str, Any] = {}
-        if settings.schema is not None:
-            self.options = {"schema_translate_map": {None: settings.schema}}
+        self.schemas = _schemas(shared.engine, settings.schema)
+        self.options: Mapping[str, Any] = (
+            {SCHEMAS: self.schemas} if self.schemas else {}
+        )
         self._shared = shared
+        # What is not ours may return values in a way of its own.
+        self._is_known = type(shared.dialect) is not BaseDialect
         self._answer_timeout = settings.answer_timeout
         self._lock_timeout = settings.lock_timeout
         self._reader = shared.engine.execution_options(**shared.dialect.reading_options)
+        schema = self.schemas.get(None)
         self._compiled = lru_cache(maxsize=KEPT_STATEMENTS)(
-            partial(Compiled, dialect=shared.engine.dialect, schema=settings.schema)
+            partial(Compiled, dialect=shared.engine.dialect, schema=schema)
         )
 
     @contextmanager
@@ -55,7 +63,7 @@ class Lender:
             with self._watching(driver_connection, interruption):
                 try:
                     with self._shared.dialect.committing_each(driver_connection):
-                        yield self._executor(connection, self._observed_options())
+                        yield self._executor(connection)
                 finally:
                     close(connection)
 
@@ -69,7 +77,7 @@ class Lender:
             driver_connection = connection.connection.dbapi_connection
             with self._watching(driver_connection, None, takes_locks=True):
                 try:
-                    executor = self._executor(connection, self._observed_options())
+                    executor = self._executor(connection)
                     with (
                         dialect.committing_each(driver_connection),
                         dialect.alone(executor),
@@ -95,7 +103,7 @@ class Lender:
         """
         flush_upserts(connection)
         with self.answering(connection, interruption, takes_locks=takes_locks):
-            yield self._executor(connection, self._observed_options())
+            yield self._executor(connection)
 
     def answering(
         self,
@@ -120,14 +128,18 @@ class Lender:
             return nullcontext()
         return self.answering(connection, takes_locks=True)
 
-    def _executor(
-        self, connection: Connection, options: Mapping[str, Any] | None
-    ) -> Executor:
+    def _executor(self, connection: Connection) -> Executor:
         cursor = self._shared.dialect.cursor
+        options = self.options if self._is_seen(connection) else None
         return Executor(connection, self._compiled, cursor, options)
 
-    def _observed_options(self) -> Mapping[str, Any] | None:
-        return self.options if is_observed(self._shared.engine) else None
+    def _is_seen(self, connection: Connection) -> bool:
+        """Whether SQLAlchemy has to execute the statements."""
+        engine = self._shared.engine
+        if connection.dialect is engine.dialect:
+            return not self._is_known or is_observed(engine)
+        # Of the caller's, perhaps by another driver.
+        return True
 
     def _watching(
         self,
@@ -139,3 +151,9 @@ class Lender:
         if takes_locks:
             patience += self._lock_timeout
         return self._shared.watchdog.watching(driver_connection, patience, interruption)
+
+
+def _schemas(engine: Engine, schema: str | None) -> Mapping[str | None, str | None]:
+    """The map of the engine, if it is the user's own, with our schema for none."""
+    schemas = dict(engine.get_execution_options().get(SCHEMAS) or {})
+    return {**schemas, None: schema} if schema is not None else schemas

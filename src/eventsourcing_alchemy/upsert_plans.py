@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from sqlalchemy import (
     BindParameter,
     ClauseElement,
+    Connection,
+    CursorResult,
     Dialect,
     Executable,
     SelectBase,
     TextClause,
     bindparam,
 )
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlalchemy.types import TypeEngine
 
@@ -35,8 +38,7 @@ class Plan(NamedTuple):
     Attributes:
         compiled: the statement.
         names: of its parameters.
-        can_wait: whether it reads and writes its own table only, on a database where
-            several are executed at once.
+        can_wait: whether several are executed at once on this database.
         tracked: the same, executed together with `advance_tracking()`, and only if
             that finds its row, which it returns. None where that is not possible.
     """
@@ -45,6 +47,13 @@ class Plan(NamedTuple):
     names: tuple[str, ...]
     can_wait: bool
     tracked: Executable | None
+
+    def execute(
+        self, connection: Connection, rows: Sequence[tuple[Any, ...]]
+    ) -> CursorResult[Any]:
+        """Executes it once for each of these values."""
+        parameters = list(self.compiled.bound_rows(self.names, rows))
+        return connection.exec_driver_sql(self.compiled.text, parameters)
 
 
 class Planned(NamedTuple):
@@ -58,10 +67,22 @@ class Planned(NamedTuple):
         """The values by the names of their parameters."""
         return dict(zip(self.plan.names, self.values, strict=True))
 
-    @property
-    def parameters(self) -> Any:
-        """As the driver takes them."""
-        return self.plan.compiled.bound(self.named)
+    def execute(
+        self, connection: Connection, options: Mapping[str, Any] | None = None
+    ) -> CursorResult[Any]:
+        """Executes it."""
+        compiled = self.plan.compiled
+        parameters = compiled.bound(self.named)
+        return connection.exec_driver_sql(
+            compiled.text, parameters, execution_options=options
+        )
+
+
+class _Plans(dict[Any, Plan | None]):
+    """Plans of one table. Copies of the table, also pickled ones, have none."""
+
+    def __reduce__(self) -> tuple[type["_Plans"], tuple[()]]:
+        return _Plans, ()
 
 
 def planned(upsert: "Upsert", dialect: Dialect, schemas: Schemas) -> Planned | None:
@@ -84,7 +105,7 @@ def planned(upsert: "Upsert", dialect: Dialect, schemas: Schemas) -> Planned | N
         *upsert.index_elements,
         expressions.key,
     )
-    plans = upsert.table.info.setdefault(_KEPT, {})
+    plans = upsert.table.info.setdefault(_KEPT, _Plans())
     if key not in plans:
         if len(plans) >= MOST_PLANS:
             plans.clear()
@@ -151,7 +172,8 @@ def _plan(
     schemas: Schemas,
     expressions: _Expressions,
 ) -> Plan | None:
-    if schemas.keys() - {None} or not _is_complete(upsert):
+    # SQLAlchemy itself adds "_none" for None.
+    if schemas.keys() - {None, "_none"} or not _is_complete(upsert):
         return None
     columns, names = upsert.table.columns, _Names()
     row = {name: names.parameter(columns[name].type) for name in upsert.values}
@@ -167,9 +189,10 @@ def _plan(
     if statement is None:
         return None
     compiled = Compiled(statement, dialect, schemas.get(None))
-    can_wait = ours.collects_upserts and _is_independent(upsert)
-    tracked = ours.tracked_upsert_statement(*parts) if can_wait else None
-    return Plan(compiled, tuple(names.given), can_wait, tracked)
+    tracked = None
+    if _is_independent(upsert):
+        tracked = ours.tracked_upsert_statement(*parts)
+    return Plan(compiled, tuple(names.given), ours.collects_upserts, tracked)
 
 
 class _Names:
@@ -196,10 +219,23 @@ class _Names:
 
 
 def _is_independent(upsert: "Upsert") -> bool:
+    """Whether what it sets depends on its own row only, as far as can be told."""
     return all(
         getattr(element, "table", upsert.table) is upsert.table
         and not isinstance(element, SelectBase | TextClause)
+        and (not isinstance(element, FunctionElement) or _is_pure(element))
         for value in upsert.set_.values()
         if isinstance(value, ClauseElement)
         for element in iterate(value)
     )
+
+
+_PURE = {"abs", "coalesce", "concat", "greatest", "least", "length", "lower", "nullif"}
+_PURE |= {"now", "replace", "round", "substr", "substring", "trim", "upper"}
+"""Functions of the databases that read nothing but their arguments, and the clock."""
+
+
+def _is_pure(function: FunctionElement[Any]) -> bool:
+    # Another one may be the user's, and read a table.
+    is_known = getattr(function, "name", "").lower() in _PURE
+    return is_known and not getattr(function, "packagenames", ())

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from eventsourcing_alchemy.collecting import current_collector
 from eventsourcing_alchemy.dialects.lookup import dialect_of
-from eventsourcing_alchemy.upsert_plans import planned
+from eventsourcing_alchemy.upsert_plans import Planned, planned
 
 _SCHEMAS = "schema_translate_map"
 
@@ -90,17 +90,21 @@ class Upsert(Executable, ClauseElement):
         if any(distilled_params):
             msg = "upsert() has its values already: execute it without parameters"
             raise ValueError(msg)
-        has_own_schemas = _SCHEMAS in execution_options
-        schemas = connection.get_execution_options().get(_SCHEMAS) or {}
-        plan = None if has_own_schemas else planned(self, connection.dialect, schemas)
+        plan = self._planned(connection, execution_options)
         if plan is None:
             return self._execute_unplanned(connection, execution_options)
         collector = current_collector(connection)
         if collector is not None and plan.plan.can_wait:
-            return cast("CursorResult[Any]", collector.collect(self.table, plan))
-        return connection.exec_driver_sql(
-            plan.plan.compiled.text, plan.parameters, execution_options
-        )
+            return cast("CursorResult[Any]", collector.collect(plan))
+        return plan.execute(connection, execution_options)
+
+    def _planned(
+        self, connection: Connection, execution_options: Any
+    ) -> Planned | None:
+        if _SCHEMAS in execution_options or _hears_statements(connection):
+            return None
+        schemas = connection.get_execution_options().get(_SCHEMAS) or {}
+        return planned(self, connection.dialect, schemas)
 
     def _execute_unplanned(
         self, connection: Connection, execution_options: Any
@@ -113,6 +117,12 @@ class Upsert(Executable, ClauseElement):
             return execute(statement)
         result = execute(self._as_update())
         return result if result.rowcount else execute(self._as_insert())
+
+
+def _hears_statements(connection: Connection) -> bool:
+    """Whether somebody listens to the statements of Core, not of the driver."""
+    events: Any = connection.dispatch
+    return bool(events.before_execute or events.after_execute)
 
 
 def upsert(
@@ -141,8 +151,8 @@ def upsert(
             unique key of the table.)
 
     A runner that processes many events in one transaction executes such statements
-    together, before anything else that is executed on the connection; those into
-    one table in their order.
+    together where they follow each other and differ in nothing but values, before
+    anything else that is executed on the connection.
 
     Returns:
         A statement for `Connection.execute()` or `Session.execute()`.

@@ -87,8 +87,7 @@ class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
         store = self.datastore
         if store.is_in_transaction() or not isinstance(statement, Upsert):
             return False
-        schemas = store.options.get(_MAP, {})
-        plan = planned(statement, store.engine.dialect, schemas)
+        plan = planned(statement, store.engine.dialect, store.schemas)
         if plan is None or plan.plan.tracked is None:
             return False
         parameters = {**self._parameters(tracking), **plan.named}

@@ -15,6 +15,7 @@ class KeptConnection:
 
     def __init__(self) -> None:
         self._idle: list[Connection] = []
+        self._driver_connection: Any = None
         self._may_keep = True
 
     def take(self, engine: Engine) -> Connection:
@@ -27,6 +28,7 @@ class KeptConnection:
             return self._idle.pop()
         except IndexError:
             connection = connect(engine)
+            self._driver_connection = connection.connection.dbapi_connection
             connection.detach()
             return connection
 
@@ -36,6 +38,8 @@ class KeptConnection:
             self._idle.append(connection)
         else:
             close(connection)
+            # SQLAlchemy forgets a connection beside the pool that is of no use.
+            self._driver_connection.close()
         if not self._may_keep:
             self._close_idle()
 

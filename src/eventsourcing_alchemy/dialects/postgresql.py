@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.selectable import Select
 
 from eventsourcing_alchemy import statements
@@ -45,6 +46,9 @@ CHANNEL = "eventsourcing_alchemy"
 
 CONNECT_TIMEOUT = 10
 """Seconds, where the URL does not say."""
+
+_AUTOCOMMIT = "eventsourcing_alchemy_autocommit"
+"""Whether a session was in that mode when it began."""
 
 _LIBPQ = {"psycopg", "psycopg2"}
 
@@ -113,12 +117,21 @@ class PostgreSQLDialect(OnConflictDialect):
         return fileno() if fileno is not None else None
 
     def watch(self, engine: Engine) -> None:
-        """Lets psycopg send arrays in one piece."""
+        """Lets psycopg send arrays in one piece; has sessions returned as they were."""
 
         @event.listens_for(engine, "connect")
-        def prepare(dbapi_connection: Any, _: Any) -> None:
+        def prepare(dbapi_connection: Any, entry: ConnectionPoolEntry) -> None:
+            entry.info[_AUTOCOMMIT] = _is_autocommit(dbapi_connection)
             if _is_of_psycopg(dbapi_connection):
                 register_arrays(dbapi_connection)
+
+        @event.listens_for(engine, "checkin")
+        def restore(dbapi_connection: Any, entry: ConnectionPoolEntry) -> None:
+            # A signal handler that raises can prevent `committing_each()` from it.
+            if dbapi_connection is None or _AUTOCOMMIT not in entry.info:
+                return
+            if _is_autocommit(dbapi_connection) != entry.info[_AUTOCOMMIT]:
+                entry.invalidate()
 
     def configure(self, engine: Engine, lock_timeout: float) -> None:
         """Sets `lock_timeout` in each session."""
@@ -158,8 +171,8 @@ class PostgreSQLDialect(OnConflictDialect):
             # A listener of the user's has begun it, with a SET, say. What follows would
             # be part of it, and not be committed.
             driver_connection.commit()
-        driver_connection.autocommit = True
         try:
+            driver_connection.autocommit = True
             yield
         finally:
             # Of a connection that is lost, nobody will ask.
@@ -253,6 +266,10 @@ def _fault_of_connection(error: BaseException) -> Fault:
         by_host[host] = by_host.get(host, False) or bool(_REFUSED.search(attempt))
     is_refused = all(by_host.values())
     return Fault.REFUSED if is_refused else Fault.OUTAGE
+
+
+def _is_autocommit(driver_connection: Any) -> bool:
+    return bool(getattr(driver_connection, "autocommit", False))
 
 
 def _is_of_psycopg(driver_connection: Any) -> bool:

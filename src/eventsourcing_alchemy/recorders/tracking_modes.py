@@ -78,6 +78,10 @@ class TrackedTogether:
     ) -> None:
         """Tracks an event, for which the next ones may stand."""
         name, position = tracking.application_name, tracking.notification_id
+        if connection.in_nested_transaction():
+            # By itself, because the savepoint may be rolled back.
+            recorder.advance_tracking(connection, tracking)
+            return
         if name not in self._reached:
             recorder.advance_tracking(connection, tracking)
             self._recorded[name] = position
