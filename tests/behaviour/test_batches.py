@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
@@ -134,6 +135,30 @@ def test_refuses_what_was_processed_within_it(
     # Caught or not, a part of the transaction has failed.
     assert large(view).process(notifications[:5], process) == 0
     assert errors
+
+
+def test_savepoint_that_takes_a_position_back(
+    view: Positions, notifications: Sequence[Notification]
+) -> None:
+    """What it took back is not recorded with the others, but by none of them."""
+    said: list[str] = []
+
+    def process(notification: Notification) -> None:
+        with view.transaction() as connection:
+            if notification.id != 3:
+                with suppress(DeliberateError), connection.begin_nested():
+                    view.note(tracking(notification))
+                    raise DeliberateError
+            else:
+                with conversation(view.datastore.engine) as heard:
+                    view.note(tracking(notification))
+                said.extend(heard)
+
+    assert large(view).process(notifications[:4], process) == 4
+    assert view.all() == {3: 1}
+    assert view.max_tracking_id(NAME) == 3
+    # Which makes rivals wait, and is refused where one was faster.
+    assert any("es_tracking" in each for each in said)
 
 
 def test_refuses_what_a_rival_has_processed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -13,10 +13,11 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from sqlalchemy import create_engine, event
 
 from backends import Backend, Capability
-from behaviour.workers import ids, new_events
+from behaviour.workers import DeliberateError, ids, new_events
+from conversations import conversation
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
 from eventsourcing_alchemy.dialects.urls import normalise_url
-from factories import construct_factory
+from factories import OpenFactory, construct_factory
 
 
 @pytest.fixture
@@ -88,6 +89,105 @@ def test_interrupted_statement_leaves_no_lock(
             recorder.insert_events(new_events())
     before = len(ids(recorder))
     assert recorder.insert_events(new_events()) == [before + 1]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_exception_of_a_signal_handler_is_no_error_of_the_database(
+    recorder: SQLAlchemyApplicationRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+) -> None:
+    """It is raised as it is, and the connection is not used again."""
+    dialect = recorder.datastore.dialect
+    cursor = dialect.cursor
+
+    class Interrupted:
+        def __init__(self, connection: Any) -> None:
+            self._cursor = cursor(connection)
+
+        def execute(self, *arguments: Any) -> None:
+            if when == "after":
+                self._cursor.execute(*arguments)
+            raise DeliberateError
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._cursor, name)
+
+    if recorder.datastore.group_commit(None) is None:
+        pytest.skip("SQLAlchemy closes a connection, and with it the database")
+    used: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(dialect, "cursor", Interrupted)
+        with pytest.raises(DeliberateError):
+            recorder.insert_events(new_events())
+        with suppress(DeliberateError), recorder.datastore.statement() as executor:
+            used.append(executor.driver_connection)
+            executor.run("SELECT 1")
+    with recorder.datastore.statement() as executor:
+        assert executor.driver_connection is not used[0]
+    before = len(ids(recorder))
+    assert recorder.insert_events(new_events()) == [before + 1]
+
+
+_OTHER_STYLES = {"sqlite": "named", "postgresql": "format"}
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_connection_of_the_caller_s_that_works_in_another_way(
+    backend: Backend, recorder: SQLAlchemyApplicationRecorder
+) -> None:
+    """And whose listeners are the caller's, too."""
+    url = normalise_url(backend.url)
+    style: Any = _OTHER_STYLES.get(url.get_backend_name(), "pyformat")
+    engine = create_engine(url, paramstyle=style)
+    with (
+        conversation(engine) as said,
+        engine.begin() as connection,
+        recorder.transaction(connection),
+    ):
+        stored = new_events(2)
+        assert recorder.insert_events(stored) == [1, 2]
+        assert recorder.select_events(stored[0].originator_id) == stored
+        assert ids(recorder) == [1, 2]
+    engine.dispose()
+    assert any("INSERT INTO es_events" in each for each in said)
+    assert recorder.select_events(stored[0].originator_id) == stored
+
+
+@pytest.mark.needs(Capability.NOTIFY)
+def test_session_that_was_left_in_autocommit_mode(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    engine = recorder.datastore.engine
+    with engine.connect() as connection:
+        driver_connection: Any = connection.connection.driver_connection
+        driver_connection.autocommit = True
+    with recorder.transaction():
+        assert recorder.insert_events(new_events()) == [1]
+    with engine.connect() as connection:
+        assert connection.connection.driver_connection is not driver_connection
+
+
+@pytest.mark.needs(Capability.SCHEMAS)
+def test_engine_that_translates_schemas(
+    backend: Backend,
+    env: dict[str, str],
+    open_factory: OpenFactory,
+    topic_of: Callable[[object], str],
+) -> None:
+    recorders = [
+        open_factory(SQLALCHEMY_SCHEMA=schema).application_recorder()
+        for schema in ("", "one")
+    ]
+    engine = create_engine(normalise_url(backend.url))
+    translating = engine.execution_options(schema_translate_map={None: "one"})
+    env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(translating)
+    with closing(construct_factory("Application", env)) as factory:
+        own = factory.application_recorder()
+        own.insert_events(new_events())
+        assert ids(own) == [1]
+    engine.dispose()
+    assert [ids(recorder) for recorder in recorders] == [[], [1]]
 
 
 @pytest.mark.needs(Capability.SERVER)

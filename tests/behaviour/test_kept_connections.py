@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from eventsourcing.persistence import IntegrityError, InterfaceError
@@ -14,6 +14,7 @@ from sqlalchemy import event
 from backends import Capability
 from behaviour.workers import DeliberateError, ids, new_events
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
+from eventsourcing_alchemy.dialects.sqlite import SQLiteDialect
 from factories import OpenFactory
 
 pytestmark = pytest.mark.needs(Capability.FILE_LOCKS)
@@ -96,3 +97,24 @@ def test_is_closed_by_who_uses_it_last(
         closed.set()
         with suppress(InterfaceError):
             appending.result(timeout=10)
+
+
+def test_is_closed_when_it_is_interrupted(
+    recorder: SQLAlchemyApplicationRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork would wait for it, and refuse the child."""
+    guard = cast("SQLiteDialect", recorder.datastore.dialect)._fork_guard
+    assert guard is not None
+    recorder.insert_events(new_events())
+    before = guard._open
+
+    def interrupt(*_: Any, **__: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder.datastore.dialect, "append", interrupt)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                recorder.insert_events(new_events())
+    recorder.insert_events(new_events())
+    assert guard._open == before

@@ -8,7 +8,12 @@ from threading import Barrier, Event
 from typing import Any, ClassVar
 
 import pytest
-from eventsourcing.persistence import IntegrityError, OperationalError, Tracking
+from eventsourcing.persistence import (
+    IntegrityError,
+    OperationalError,
+    PersistenceError,
+    Tracking,
+)
 from sqlalchemy import (
     Column,
     Connection,
@@ -17,6 +22,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Uuid,
     event,
     func,
     insert,
@@ -45,6 +51,7 @@ class Sums(SQLAlchemyMaterialisedView):
         Column("name", String(50), primary_key=True),
         Column("total", Integer, nullable=False),
         Column("last", String(50)),
+        Column("id", Uuid),
     )
 
     def adding(self, name: str, number: int) -> Executable:
@@ -189,13 +196,33 @@ def test_is_in_the_schema(open_factory: OpenFactory) -> None:
 
 
 @pytest.mark.needs(Capability.DEPENDENT_UPSERT)
-def test_is_one_statement(view: Sums) -> None:
+@pytest.mark.parametrize("schema", ["", "one"])
+def test_is_one_statement(open_factory: OpenFactory, schema: str) -> None:
+    view = open_factory("Sums", SQLALCHEMY_SCHEMA=schema).tracking_recorder(Sums)
     view.add(1)
     with conversation(view.datastore.engine) as said:
         view.add(2)
     assert len([each for each in said if each != "COMMIT"]) == 1
     with view.datastore.statement() as executor:
         assert executor.driver_connection.autocommit
+
+
+def test_refuses_values_as_a_block_does(view: Sums) -> None:
+    row = {"name": "a", "total": 1, "id": 5}
+    errors = []
+    for position in (1, 2):
+        tracking = Tracking("upstream", position)
+        with pytest.raises(PersistenceError) as refused:
+            view.process(tracking, upsert(view.sums, row))
+        errors.append(refused.type)
+        with (
+            pytest.raises(PersistenceError) as refused,
+            view.processing(tracking) as connection,
+        ):
+            connection.execute(upsert(view.sums, row))
+        errors.append(refused.type)
+    assert len(set(errors)) == 1
+    assert view.max_tracking_id("upstream") is None
 
 
 def test_is_heard_by_those_who_listen(view: Sums) -> None:

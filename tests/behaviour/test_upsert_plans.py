@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -13,20 +14,25 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
+    Insert,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
     Uuid,
     bindparam,
     case,
+    event,
     exc,
     func,
     insert,
     literal,
+    literal_column,
     select,
 )
 
+from backends import Capability
 from eventsourcing_alchemy import SQLAlchemyFactory, upsert
 from eventsourcing_alchemy.collecting import (
     ResultNeededError,
@@ -206,6 +212,63 @@ def test_foreign_keys_keep_the_order_of_tables(
     assert rows(connection, children) == [(1, 0), (2, 1)]
 
 
+def test_two_names_of_a_table_keep_their_order(
+    connection: Connection, numbers: Table
+) -> None:
+    """As do all: a trigger, or a function, may see what another one has written."""
+    same = numbers.to_metadata(MetaData())
+    with collecting_upserts(connection):
+        for table, number in ((numbers, 1), (same, 2), (numbers, 3), (same, 4)):
+            connection.execute(upsert(table, {"k": 1, "n": number}))
+            connection.execute(upsert(table, {"k": 2, "n": number}))
+    assert rows(connection, numbers) == [(1, 4), (2, 4)]
+
+
+@pytest.mark.needs(Capability.DEPENDENT_UPSERT)
+def test_what_may_read_other_tables_is_not_tracked_together(
+    connection: Connection, numbers: Table
+) -> None:
+    n = numbers.c.n
+    count = select(func.count()).select_from(numbers.alias()).scalar_subquery()
+    own = [n + 1, func.coalesce(n, 0), case((n > 1, 2), else_=n), literal(3)]
+    others = [func.rate(n), func.mine.coalesce(n), count, literal_column("f()")]
+    for values, is_tracked in ((own, True), (others, False)):
+        for value in values:
+            statement = upsert(numbers, {"k": 1, "n": 0}, set_={"n": value})
+            plan = planned(statement, connection.dialect, {})
+            assert plan is not None
+            assert (plan.plan.tracked is not None) == is_tracked, str(value)
+
+
+def test_commit_finds_them_executed(connection: Connection, numbers: Table) -> None:
+    connection.commit()
+    with collecting_upserts(connection):
+        connection.execute(add(numbers, 1, 1))
+        connection.commit()
+        connection.rollback()
+        assert rows(connection, numbers) == [(1, 1)]
+
+
+def test_tables_can_be_pickled(connection: Connection, numbers: Table) -> None:
+    connection.execute(add(numbers, 1, 1))
+    copies = pickle.loads(pickle.dumps(numbers.metadata))  # noqa: S301
+    assert numbers.name in copies.tables
+
+
+def test_listeners_to_statements_of_core(
+    connection: Connection, numbers: Table
+) -> None:
+    heard: list[Any] = []
+
+    def hear(*arguments: Any) -> None:
+        heard.append(arguments[1])
+
+    event.listen(connection, "before_execute", hear)
+    connection.execute(add(numbers, 1, 1))
+    event.remove(connection, "before_execute", hear)
+    assert any(isinstance(each, Insert) for each in heard)
+
+
 def test_what_another_table_knows_does_not_wait(
     connection: Connection, numbers: Table
 ) -> None:
@@ -222,15 +285,18 @@ def test_what_another_table_knows_does_not_wait(
 def test_values_that_change_afterwards(
     connection: Connection, make_table: MakeTable
 ) -> None:
-    table = make_table(Column("data", JSON), Column("id", Uuid))
+    table = make_table(
+        Column("data", JSON), Column("id", Uuid), Column("state", LargeBinary)
+    )
     data = {"n": 0}
+    state = bytearray(b"0")
     with collecting_upserts(connection):
         for key in (1, 2, 3):
             data["n"] = key
-            connection.execute(
-                upsert(table, {"k": key, "data": data, "id": UUID(int=key)})
-            )
-    expected = [(key, {"n": key}, UUID(int=key)) for key in (1, 2, 3)]
+            state[:] = b"%d" % key
+            values = {"k": key, "data": data, "id": UUID(int=key)}
+            connection.execute(upsert(table, {**values, "state": memoryview(state)}))
+    expected = [(key, {"n": key}, UUID(int=key), b"%d" % key) for key in (1, 2, 3)]
     assert rows(connection, table) == expected
 
 

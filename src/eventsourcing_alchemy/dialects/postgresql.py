@@ -11,17 +11,12 @@ from eventsourcing.persistence import StoredEvent
 from psycopg.pq import TransactionStatus
 from sqlalchemy import (
     URL,
-    BigInteger,
     Connection,
     Engine,
     Executable,
-    String,
     Table,
-    bindparam,
-    column,
     event,
     func,
-    literal,
     literal_column,
     select,
 )
@@ -30,13 +25,17 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.selectable import Select
 
 from eventsourcing_alchemy import statements
-from eventsourcing_alchemy.dialects.arrays import Array, register_arrays
+from eventsourcing_alchemy.dialects.arrays import register_arrays
 from eventsourcing_alchemy.dialects.base import (
     Application,
     Listening,
 )
 from eventsourcing_alchemy.dialects.listener import Listener
 from eventsourcing_alchemy.dialects.on_conflict import OnConflictDialect
+from eventsourcing_alchemy.dialects.postgresql_append import (
+    append_statement,
+    event_parameters,
+)
 from eventsourcing_alchemy.executors import Executor
 from eventsourcing_alchemy.faults import Fault
 from eventsourcing_alchemy.outages import Outage
@@ -190,14 +189,14 @@ class PostgreSQLDialect(OnConflictDialect):
     ) -> int:
         """Locks, takes positions, inserts and notifies in one statement."""
         name, schema = application
-        is_single = len(events) == 1
         parameters = {
             "application": name,
             "queue": lock_key(f"{schema}.{name}"),
             "count": len(events),
-            **(_values(events[0]) if is_single else _arrays(events)),
+            **event_parameters(events),
         }
-        statement = append_statement(table, notify, is_single)
+        channel = CHANNEL if notify else None
+        statement = append_statement(table, channel, len(events) == 1)
         last = executor.scalar(statement, parameters)
         if last is None:
             self.register(executor, name)
@@ -305,80 +304,3 @@ def lock_key(name: str) -> int:
     """An advisory lock for a name. A collision makes two names share a queue."""
     digest = blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)
-
-
-@cache
-def append_statement(table: Table, notify: bool, is_single: bool) -> Select[Any]:
-    """The append, as one statement that returns the last position.
-
-    Those who append to the same application queue on an advisory lock first:
-    waiting for it costs less than waiting for the row, and nobody but the first
-    in the queue meets the row locked.
-    """
-    queue = select(
-        func.pg_advisory_xact_lock(bindparam("queue", type_=BigInteger))
-        .cast(String)
-        .label("locked")
-    ).cte("queue")
-    counter = (
-        statements.advance_position()
-        # Reading the CTE makes it run, and before the row is locked.
-        .where(select(literal(1)).select_from(queue).exists())
-        .returning(applications.c.id, applications.c.last_notification_id)
-        .cte("counter")
-    )
-    stored = _single(table) if is_single else _unnested(table)
-    inserted = (
-        insert(table)
-        .from_select(
-            ["application_id", "notification_id", *_EVENT_COLUMNS],
-            select(
-                counter.c.id,
-                counter.c.last_notification_id
-                - bindparam("count", type_=BigInteger)
-                + stored.c.number,
-                *(stored.c[name] for name in _EVENT_COLUMNS),
-            ).select_from(counter.join(stored, literal(True))),
-            include_defaults=False,
-        )
-        .cte("inserted")
-    )
-    columns: list[Any] = [counter.c.last_notification_id]
-    if notify:
-        columns.append(func.pg_notify(CHANNEL, bindparam("application")))
-    return select(*columns).select_from(counter).add_cte(inserted)
-
-
-_EVENT_COLUMNS = ("originator_id", "originator_version", "topic", "state")
-
-
-def _values(event: StoredEvent) -> dict[str, Any]:
-    return {name: getattr(event, name) for name in _EVENT_COLUMNS}
-
-
-def _arrays(events: Sequence[StoredEvent]) -> dict[str, Any]:
-    return {
-        f"{name}s": [getattr(event, name) for event in events]
-        for name in _EVENT_COLUMNS
-    }
-
-
-def _single(table: Table) -> Any:
-    """The same for one event, which saves some time on both sides."""
-    values = [bindparam(name, type_=table.c[name].type) for name in _EVENT_COLUMNS]
-    labelled = [value.label(value.key) for value in values]
-    return select(literal_column("1").label("number"), *labelled).subquery("stored")
-
-
-def _unnested(table: Table) -> Any:
-    """The events as rows, numbered from 1, from one array a column."""
-    arrays = [
-        bindparam(f"{name}s", type_=Array(table.c[name].type))
-        for name in _EVENT_COLUMNS
-    ]
-    names = [column(name, table.c[name].type) for name in _EVENT_COLUMNS]
-    return (
-        func.unnest(*arrays)
-        .table_valued(*names, with_ordinality="number", name="stored")
-        .render_derived()
-    )
