@@ -18,7 +18,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlalchemy.types import TypeEngine
 
-from eventsourcing_alchemy.dialects.lookup import dialect_for
+from eventsourcing_alchemy.dialects.lookup import dialect_beside
 from eventsourcing_alchemy.executors import Compiled
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _plan(
         else names.parameter(columns[name].type)
         for name, value in upsert.set_.items()
     }
-    ours = dialect_for(dialect.name)
+    ours = dialect_beside(dialect)
     parts = upsert.table, row, set_, upsert.index_elements
     statement = ours.upsert_statement(*parts)
     if statement is None:

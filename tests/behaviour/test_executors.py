@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -62,62 +62,63 @@ def test_listener_that_is_added_later(
     assert seen == []
 
 
-def test_interrupted_statement_leaves_no_lock(
+@pytest.fixture
+def interrupt(
     recorder: SQLAlchemyApplicationRecorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The exception is the one that interrupted it."""
+) -> Callable[..., AbstractContextManager[None]]:
+    """Lets an exception interrupt statements, before or after their execution."""
     dialect = recorder.datastore.dialect
     cursor = dialect.cursor
 
-    class Interrupted:
-        def __init__(self, connection: Any) -> None:
-            self._cursor = cursor(connection)
+    @contextmanager
+    def interrupting(
+        error: type[BaseException], text: str = "", *, is_executed: bool = True
+    ) -> Iterator[None]:
+        class Interrupted:
+            def __init__(self, connection: Any) -> None:
+                self._cursor = cursor(connection)
 
-        def execute(self, *arguments: Any) -> None:
-            self._cursor.execute(*arguments)
-            if "UPDATE es_applications" in arguments[0]:
-                raise KeyboardInterrupt
+            def execute(self, *arguments: Any) -> None:
+                if is_executed:
+                    self._cursor.execute(*arguments)
+                if text in arguments[0]:
+                    raise error
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._cursor, name)
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._cursor, name)
 
-    if recorder.datastore.group_commit(None) is None:
-        pytest.skip("SQLAlchemy closes a connection, and with it the database")
-    with monkeypatch.context() as patch:
-        patch.setattr(dialect, "cursor", Interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            recorder.insert_events(new_events())
+        with monkeypatch.context() as patch:
+            patch.setattr(dialect, "cursor", Interrupted)
+            yield
+
+    return interrupting
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_interrupted_statement_leaves_no_lock(
+    recorder: SQLAlchemyApplicationRecorder,
+    interrupt: Callable[..., AbstractContextManager[None]],
+) -> None:
+    """The exception is the one that interrupted it."""
+    with (
+        interrupt(KeyboardInterrupt, "UPDATE es_applications"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        recorder.insert_events(new_events())
     before = len(ids(recorder))
     assert recorder.insert_events(new_events()) == [before + 1]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.needs(Capability.SHARED)
+@pytest.mark.parametrize("is_executed", [False, True])
 def test_exception_of_a_signal_handler_is_no_error_of_the_database(
     recorder: SQLAlchemyApplicationRecorder,
-    monkeypatch: pytest.MonkeyPatch,
-    when: str,
+    interrupt: Callable[..., AbstractContextManager[None]],
+    is_executed: bool,
 ) -> None:
     """It is raised as it is, and the connection is not used again."""
-    dialect = recorder.datastore.dialect
-    cursor = dialect.cursor
-
-    class Interrupted:
-        def __init__(self, connection: Any) -> None:
-            self._cursor = cursor(connection)
-
-        def execute(self, *arguments: Any) -> None:
-            if when == "after":
-                self._cursor.execute(*arguments)
-            raise DeliberateError
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._cursor, name)
-
-    if recorder.datastore.group_commit(None) is None:
-        pytest.skip("SQLAlchemy closes a connection, and with it the database")
     used: list[Any] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(dialect, "cursor", Interrupted)
+    with interrupt(DeliberateError, is_executed=is_executed):
         with pytest.raises(DeliberateError):
             recorder.insert_events(new_events())
         with suppress(DeliberateError), recorder.datastore.statement() as executor:

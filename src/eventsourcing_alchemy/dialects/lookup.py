@@ -1,6 +1,6 @@
 """Which dialect goes with which database."""
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Dialect
 
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.mysql import MySQLDialect
@@ -24,10 +24,19 @@ def dialect_for(backend: str) -> BaseDialect:
     return _DIALECTS.get(backend, BaseDialect)()
 
 
+def dialect_beside(dialect: Dialect) -> BaseDialect:
+    """What to do differently on a database.
+
+    Args:
+        dialect: SQLAlchemy's.
+    """
+    return dialect_for(dialect.name)
+
+
 def dialect_of(connection: Connection) -> BaseDialect:
     """What to do differently on the database of a connection.
 
     Args:
         connection: any, also one of the user's.
     """
-    return dialect_for(connection.dialect.name)
+    return dialect_beside(connection.dialect)
