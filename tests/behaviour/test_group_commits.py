@@ -409,8 +409,11 @@ class Interrupted:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_interrupted_anywhere(joined: Semaphore, fails: bool) -> None:
+def test_interrupted_anywhere(
+    joined: Semaphore, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever a signal handler interrupts, nobody waits for ever."""
+    monkeypatch.setattr(group_commits, "LONGEST_WAIT", 0.01)
     # Which thread leads is not certain on a busy machine, nor how far it gets.
     functions = {interrupted_at(line, joined, fails) for line in range(150)}
     methods = {"append", "_append", "_join", "_lead", "_take_group", "_leave"}
