@@ -15,8 +15,7 @@ from eventsourcing_alchemy.errors import translated
 from eventsourcing_alchemy.executors import Compiled, Executor, is_observed
 from eventsourcing_alchemy.interruptions import Interruption
 from eventsourcing_alchemy.settings import Settings
-
-SCHEMAS = "schema_translate_map"
+from eventsourcing_alchemy.upsert_plans import SCHEMAS, Schemas
 
 KEPT_STATEMENTS = 200
 """Statements that are kept compiled, of which there are but some dozens."""
@@ -153,7 +152,7 @@ class Lender:
         return self._shared.watchdog.watching(driver_connection, patience, interruption)
 
 
-def _schemas(engine: Engine, schema: str | None) -> Mapping[str | None, str | None]:
+def _schemas(engine: Engine, schema: str | None) -> Schemas:
     """The map of the engine, if it is the user's own, with our schema for none."""
     schemas = dict(engine.get_execution_options().get(SCHEMAS) or {})
     return {**schemas, None: schema} if schema is not None else schemas

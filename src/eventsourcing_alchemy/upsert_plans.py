@@ -24,6 +24,9 @@ from eventsourcing_alchemy.executors import Compiled
 if TYPE_CHECKING:
     from eventsourcing_alchemy.upserts import Upsert
 
+SCHEMAS = "schema_translate_map"
+"""The execution option of SQLAlchemy's."""
+
 Schemas = Mapping[str | None, str | None]
 
 _KEPT = "eventsourcing_alchemy_upserts"
@@ -52,7 +55,7 @@ class Plan(NamedTuple):
         self, connection: Connection, rows: Sequence[tuple[Any, ...]]
     ) -> CursorResult[Any]:
         """Executes it once for each of these values."""
-        parameters = list(self.compiled.bound_rows(self.names, rows))
+        parameters: Any = self.compiled.bound_rows(self.names, rows)
         return connection.exec_driver_sql(self.compiled.text, parameters)
 
 

@@ -20,9 +20,7 @@ from sqlalchemy import (
 
 from eventsourcing_alchemy.collecting import current_collector
 from eventsourcing_alchemy.dialects.lookup import dialect_of
-from eventsourcing_alchemy.upsert_plans import Planned, planned
-
-_SCHEMAS = "schema_translate_map"
+from eventsourcing_alchemy.upsert_plans import SCHEMAS, Planned, planned
 
 
 class Upsert(Executable, ClauseElement):
@@ -101,9 +99,9 @@ class Upsert(Executable, ClauseElement):
     def _planned(
         self, connection: Connection, execution_options: Any
     ) -> Planned | None:
-        if _SCHEMAS in execution_options or _hears_statements(connection):
+        if SCHEMAS in execution_options or _hears_statements(connection):
             return None
-        schemas = connection.get_execution_options().get(_SCHEMAS) or {}
+        schemas = connection.get_execution_options().get(SCHEMAS) or {}
         return planned(self, connection.dialect, schemas)
 
     def _execute_unplanned(

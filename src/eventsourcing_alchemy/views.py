@@ -10,10 +10,9 @@ from sqlalchemy.orm import Session
 
 from eventsourcing_alchemy.binds import Bind
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
-from eventsourcing_alchemy.upsert_plans import planned
+from eventsourcing_alchemy.upsert_plans import SCHEMAS, planned
 from eventsourcing_alchemy.upserts import Upsert
 
-_MAP = "schema_translate_map"
 _MAP_OUTSIDE = "eventsourcing_alchemy_schema_translate_map"
 
 
@@ -139,18 +138,18 @@ class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
     @contextmanager
     def _in_schema(self, connection: Connection) -> Iterator[None]:
         before = connection.get_execution_options()
-        current = before.get(_MAP)
+        current = before.get(SCHEMAS)
         # Views of different schemas may take part in one transaction.
         outside = before.get(_MAP_OUTSIDE, current)
-        ours = self.datastore.options.get(_MAP, outside)
+        ours = self.datastore.options.get(SCHEMAS, outside)
         if ours == current:
             yield
             return
-        connection.execution_options(**{_MAP: ours, _MAP_OUTSIDE: outside})
+        connection.execution_options(**{SCHEMAS: ours, _MAP_OUTSIDE: outside})
         try:
             yield
         finally:
-            connection.execution_options(**{_MAP: current})
+            connection.execution_options(**{SCHEMAS: current})
 
     def _missing_tables(self, connection: Connection) -> list[str]:
         inspector = inspect(connection)
