@@ -26,20 +26,82 @@ SQLALCHEMY_PEER = [
 ]
 """What the benchmark compares with, beside the library itself."""
 
+BEHAVIOURS = ["batch_equivalence", "batches", "binds", "careful_batches", "dcb"]
+BEHAVIOURS += ["dead_letters", "interrupts", "joining", "leases", "names"]
+BEHAVIOURS += ["partial_work", "positions", "processes", "runners", "scoped_sessions"]
+BEHAVIOURS += ["server_settings", "single_statements", "sqlstates", "subscriptions"]
+BEHAVIOURS += ["tracking", "transaction_integrity", "transactions", "upsert_plans"]
+BEHAVIOURS += ["values", "views"]
+DEFAULTS = ["tests/conformance", "tests/faults/test_crashes.py"]
+DEFAULTS += [f"tests/behaviour/test_{name}.py" for name in BEHAVIOURS]
+"""What tests the code that any database has."""
+DRIVERS = ["psycopg2", "pg8000", "mysqldb", "mysqlconnector", "mariadbconnector"]
+SMALL_SUITE = [
+    "tests/conformance/test_recorders.py",
+    "tests/behaviour/test_transactions.py",
+    "tests/behaviour/test_positions.py",
+    "tests/behaviour/test_values.py",
+]
+"""What tests a driver."""
+MYSQLCLIENT = ["tests/conformance", f"--ignore={SMALL_SUITE[0]}"]
+MYSQLCLIENT += ["tests/faults/test_writers.py", "-k", "not test_writers or lost"]
+"""What tests mysqlclient, beside that: all of the library's cases, lost connections."""
+FIREBIRD = ["tests/conformance/test_recorders.py", "tests/conformance/test_dcb.py"]
+FIREBIRD += ["-rs", "-k", "not performance"]
+# Its driver forgets a statement twice, where threads collect garbage.
+FIREBIRD += ["-W", "ignore::pytest.PytestUnraisableExceptionWarning"]
+VERSIONS = ["tests/conformance", "tests/behaviour/test_plans.py"]
+"""What tests a version of PostgreSQL."""
+
 
 def groups(*names: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PYPROJECT, *names)
 
 
-def run_tests(session: nox.Session, sqlalchemy: str) -> None:
+def run_tests(session: nox.Session, sqlalchemy: str, *options: str) -> None:
     session.install("-e", ".", sqlalchemy, *groups("tests", "demo"))
-    session.run("python", "-m", "pytest", *session.posargs)
+    workers = ("--numprocesses=3", "--dist=worksteal")
+    session.run("python", "-m", "pytest", *workers, *options, *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Test on this Python and the newest SQLAlchemy."""
-    run_tests(session, SQLALCHEMY["2.1"])
+    """Test on this Python and the newest SQLAlchemy; without `faults`."""
+    session.log(
+        "Installs (half a minute, the first time), then runs some 4,000 tests, on"
+    )
+    session.log(
+        "SQLite and the servers that it finds, three at a time: 5 minutes on 2 cores."
+    )
+    run_tests(session, SQLALCHEMY["2.1"], "-m", "not faults")
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Test what breaks servers, forks, needs roles or listens: what `tests` omits."""
+    session.log(
+        "Installs (half a minute, the first time), then runs some 1,700 tests. Many"
+    )
+    session.log("start servers of their own, to stop and kill: 8 minutes on 2 cores.")
+    run_tests(session, SQLALCHEMY["2.1"], "-m", "faults", "--verbose")
+
+
+@nox.session
+def databases(session: nox.Session) -> None:
+    """Test on other databases, drivers and versions: ``-- --databases=NAME,…``."""
+    session.install("-e", ".", *groups("tests", "databases"))
+    pytest = ("python", "-m", "pytest", "--numprocesses=3", "--dist=worksteal")
+    if session.posargs:
+        session.run(*pytest, *session.posargs)
+        return
+    session.run(*pytest, "--databases=plain", *DEFAULTS)
+    session.run(*pytest, f"--databases={','.join(DRIVERS)}", *SMALL_SUITE)
+    session.run(*pytest, "--databases=mysqldb", *MYSQLCLIENT)
+    session.run(*pytest, "--databases=sqlcipher", "tests/conformance")
+    session.run(*pytest, *FIREBIRD, "--databases=firebird")
+    for version in ("17", "18"):
+        environment = {"TEST_SERVERS": "own", "TEST_POSTGRESQL_VERSION": version}
+        session.run(*pytest, "--databases=postgresql", *VERSIONS, env=environment)
 
 
 for python in PYTHONS:
@@ -55,7 +117,8 @@ for python in PYTHONS:
 def galera(session: nox.Session) -> None:
     """Test on a cluster of three nodes, which die and return."""
     session.install("-e", ".", *groups("tests"))
-    session.run("python", "-m", "pytest", "tests/faults/galera", *session.posargs)
+    options = ("tests/faults/galera", "--verbose")
+    session.run("python", "-m", "pytest", *options, *session.posargs)
 
 
 @nox.session
@@ -89,10 +152,11 @@ def scale(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format."""
+    """Check style, format, and that each package imports only from those below it."""
     session.install(*groups("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
+    session.run("lint-imports", env={"PYTHONPATH": "src"})
 
 
 @nox.session

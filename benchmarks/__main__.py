@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import charts, loans, reports, sizes
+from benchmarks import loans, page, reports, sizes
 from benchmarks.cases import CASES, Case
 from benchmarks.contestants import CONTESTANTS, DRIVERS, Contestant
 from benchmarks.databases import Databases, MariaDB, PostgreSQL, SQLiteFiles
@@ -120,9 +120,7 @@ def _report(results: Results, about: Mapping[str, object], out: Path | None) -> 
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "results.json").write_text(reports.as_json(results, about))
-        markdown = "\n\n".join(map(reports.as_markdown, tables))
-        (out / "results.md").write_text(markdown + "\n")
-        charts.write(results, out)
+        page.write(out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What is compared, and what has to be reached."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
 
@@ -53,10 +53,13 @@ class Case:
         measure: topic of the function that measures it.
         metrics: what that returns.
         limit: topics of functions that measure the limit, by kind of database.
+        limit_name: what the limit is called, where it is none, or none of the database.
         log: name of the log that it reads, which is filled before.
         subscribes: whether only those take part that have subscriptions.
         appends: whether it makes a difference how events are appended.
         needs_events: whether the real event log is needed.
+        is_tagged: whether it is about events with tags.
+        is_far: whether the server is 1 ms away.
     """
 
     name: str
@@ -64,10 +67,13 @@ class Case:
     measure: str
     metrics: tuple[Metric, ...]
     limit: Mapping[str, str] = field(default_factory=dict)
+    limit_name: str = "limit"
     log: str = ""
     subscribes: bool = False
     appends: bool = False
     needs_events: bool = False
+    is_tagged: bool = False
+    is_far: bool = False
 
 
 def _rate(
@@ -115,6 +121,42 @@ _NONE = {
     for database in ("postgresql", "sqlite", "mariadb")
 }
 
+FORMS = {
+    "inline": "processing(), statement built for each event",
+    "declared": "processing(), declared statement",
+    "single": "process(), declared statement",
+    "orm": "session(), ORM",
+}
+"""How users write a view, and what that is called."""
+
+_PROJECTING = {
+    "project": ("project_{}", "project"),
+    "batches": ("batches_{}", "project_in_batches"),
+}
+
+
+def _projections(
+    group: str, how: str, **targets: tuple[float | None, float | None]
+) -> Iterator[Case]:
+    """A case for each form: what has to be reached against the peer, and the limit."""
+    for form, title in FORMS.items():
+        peer, of_limit = targets[form]
+        name, single = _PROJECTING[group]
+        function = single if form == "single" else name.format(form)
+        is_bounded = group == "batches" and form == "orm"
+        yield Case(
+            f"{group}-{form}",
+            f"Projection {how}: {title}",
+            f"benchmarks.measurements.projecting:{function}",
+            _rate("events/s", peer, of_limit=of_limit),
+            limit=_both("benchmarks.limits.plain_session:project")
+            if is_bounded
+            else {},
+            limit_name="a plain Session for each page" if is_bounded else "limit",
+            subscribes=True,
+        )
+
+
 CASES = (
     Case(
         "append-1",
@@ -144,6 +186,7 @@ CASES = (
         "benchmarks.measurements.append:append_threads",
         _rate("transactions/s", 2.0, 1.2),
         limit={"postgresql": "benchmarks.limits.pgbench:append_8"},
+        limit_name="pgbench, 8 connections",
         appends=True,
     ),
     Case(
@@ -152,6 +195,7 @@ CASES = (
         "benchmarks.measurements.append:append_processes",
         _rate("transactions/s", 2.0, 1.2),
         limit={"postgresql": "benchmarks.limits.pgbench:append_8"},
+        limit_name="pgbench, 8 connections",
         appends=True,
     ),
     Case(
@@ -187,25 +231,35 @@ CASES = (
         appends=True,
         subscribes=True,
     ),
-    Case(
+    *_projections(
         "project",
-        "Projection, standard runner",
-        "benchmarks.measurements.projecting:project",
-        _rate("events/s", 1.5),
-        subscribes=True,
+        "one by one",
+        inline=(1.3, None),
+        declared=(1.3, None),
+        single=(1.5, None),
+        orm=(None, None),
     ),
-    Case(
-        "project-batches",
-        "Projection, our runner in batches",
-        "benchmarks.measurements.projecting:project_in_batches",
-        _rate("events/s", 10.0),
-        subscribes=True,
+    *_projections(
+        "batches",
+        "in batches",
+        inline=(6.0, None),
+        declared=(10.0, None),
+        single=(10.0, None),
+        orm=(None, 0.5),
     ),
     Case(
         "visible",
-        "Save to visible in the view",
+        "Save to visible in the view, process()",
         "benchmarks.measurements.latency:visible",
         _latency(1.0),
+        appends=True,
+        subscribes=True,
+    ),
+    Case(
+        "visible-declared",
+        "Save to visible in the view, processing()",
+        "benchmarks.measurements.latency:visible_declared",
+        _latency(0.9),
         appends=True,
         subscribes=True,
     ),
@@ -255,5 +309,87 @@ CASES = (
         _rate("events/s"),
         subscribes=True,
         needs_events=True,
+    ),
+    Case(
+        "tags-append",
+        "Tags: append 1 event under a condition",
+        "benchmarks.measurements.tagged:append_conditional",
+        _rate("transactions/s", 1.3, sqlite_alone=3_000),
+        is_tagged=True,
+    ),
+    Case(
+        "tags-threads",
+        "Tags: append under a condition, 8 threads",
+        "benchmarks.measurements.tagged:append_threads",
+        _rate("transactions/s", 3.0),
+        is_tagged=True,
+    ),
+    Case(
+        "tags-processes",
+        "Tags: append under a condition, 8 processes",
+        "benchmarks.measurements.tagged:append_processes",
+        _rate("transactions/s", 1.5),
+        is_tagged=True,
+    ),
+    Case(
+        "tags-append-100",
+        "Tags: append 100 events",
+        "benchmarks.measurements.tagged:append_100",
+        _rate("events/s", 2.0),
+        is_tagged=True,
+    ),
+    Case(
+        "tags-read",
+        "Tags: read the 20 events of an entity",
+        "benchmarks.measurements.tagged:read_entity",
+        _rate("reads/s", 1.2),
+        log="tagged",
+        is_tagged=True,
+    ),
+    Case(
+        "tags-either",
+        "Tags: read the events of one tag or another",
+        "benchmarks.measurements.tagged:read_either",
+        (
+            Metric(
+                "p50",
+                "ms",
+                lower_is_better=True,
+                targets={"postgresql": (Target(1.0, Against.NUMBER),)},
+            ),
+        ),
+        log="tagged-small",
+        is_tagged=True,
+    ),
+    Case(
+        "tags-enrol",
+        "Tags: courses, students, and who joins what",
+        "benchmarks.measurements.tagged:enrol",
+        _rate("operations/s", 1.3),
+        is_tagged=True,
+    ),
+    Case(
+        "far-append",
+        "Server 1 ms away: append 1 event",
+        "benchmarks.measurements.append:append_1",
+        _rate("transactions/s", 3.0),
+        appends=True,
+        is_far=True,
+    ),
+    Case(
+        "far-declared",
+        "Server 1 ms away: processing(), declared statement",
+        "benchmarks.measurements.projecting:project_declared",
+        _rate("events/s", 1.8),
+        subscribes=True,
+        is_far=True,
+    ),
+    Case(
+        "far-single",
+        "Server 1 ms away: process(), declared statement",
+        "benchmarks.measurements.projecting:project",
+        _rate("events/s", 3.0),
+        subscribes=True,
+        is_far=True,
     ),
 )

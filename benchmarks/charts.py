@@ -4,20 +4,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.contestants import DRIVERS, OURS
-from benchmarks.reports import number, ratio
+from benchmarks import summary
+from benchmarks.contestants import CONTESTANTS, DRIVERS, OURS
+from benchmarks.reports import name_of, number, ratio
 from benchmarks.results import Comparison, Results, Summary
+
+_PEERS = {each.name for each in CONTESTANTS if each.is_peer}
 
 COLUMNS = 2
 """Charts side by side."""
 
-_BLUE, _GREY, _PALE, _ORANGE = "#2f7fd6", "#8b9099", "#8b909955", "#e08a1e"
+_BLUE, _GREY, _PALE, _ORANGE = "#2f7fd6", "#7d828b", "#7d828b55", "#e08a1e"
 _STYLE: Any = {
     # In the middle between light and dark.
     "text.color": _GREY,
@@ -47,10 +51,23 @@ def write(results: Results, folder: Path) -> None:
     comparisons = results.comparisons()
     for database in results.servers:
         own = [each for each in comparisons if each.database == database]
-        panels = [(each, each.summaries) for each in own if len(each.summaries) > 1]
-        _write_panels(panels, folder / f"contestants-{database}.svg")
+        panels = [(each, _named(each)) for each in own if len(each.summaries) > 1]
+        _write_both(panels, folder, database, _WHO)
         _write_ratios(own, folder / f"ratios-{database}.svg")
-    _write_panels(_by_database(comparisons), folder / "databases.svg")
+    _write_both(_by_database(comparisons), folder, "databases", "")
+    _write_summary(summary.lines(results), folder / "summary.svg")
+
+
+_WHO = """\
+ours: this package. host: the library's own module. host-fast: that with its functions
+in the database, whose subscriptions can miss events. sqlalchemy-peer: the package
+eventsourcing-sqlalchemy. limit: the same statements by pgbench, or the driver alone."""
+
+
+def _named(comparison: Comparison) -> Mapping[str, Summary]:
+    return {
+        name_of(name, comparison): bar for name, bar in comparison.summaries.items()
+    }
 
 
 Panel = tuple[Comparison, Mapping[str, Summary]]
@@ -66,15 +83,53 @@ def _by_database(comparisons: Iterable[Comparison]) -> list[Panel]:
     return [panel for panel in panels.values() if len(panel[1]) > 1]
 
 
-def _write_panels(panels: Sequence[Panel], path: Path) -> None:
+def _write_both(panels: Sequence[Panel], folder: Path, name: str, legend: str) -> None:
+    """What is better high, and what is better low, each in a file."""
+    low = [each for each in panels if each[0].metric.unit == "ms"]
+    high = [each for each in panels if not each[0].metric.lower_is_better]
+    _write_panels(high, folder / f"rates-{name}.svg", f"More is better. {legend}")
+    _write_panels(low, folder / f"times-{name}.svg", f"Less is better. {legend}")
+
+
+def _write_summary(lines: Sequence[summary.Line], path: Path) -> None:
+    """One chart: events a second of what users write, beside the library."""
+    if not lines:
+        return
+    with saved_figure((8, 0.46 * len(lines) + 1), path) as figure:
+        axes = figure.subplots()
+        for n, line in enumerate(lines):
+            for offset, figure_, color in zip(
+                (-0.19, 0.19), line.figures, (_BLUE, _GREY), strict=True
+            ):
+                axes.barh(n + offset, figure_, height=0.36, color=color)
+                beside: Any = {"xytext": (4, 0), "textcoords": "offset points"}
+                axes.annotate(
+                    number(figure_), (figure_, n + offset), va="center", **beside
+                )
+        axes.set_yticks(range(len(lines)), [_plain(line.title) for line in lines])
+        axes.set_xscale("log")
+        axes.set_xlim(left=100)
+        axes.invert_yaxis()
+        axes.set_title(
+            "Events a second on PostgreSQL, more is better (a logarithmic scale).\n"
+            "Blue: this package. Grey: the library's own module."
+        )
+
+
+def _plain(title: str) -> str:
+    return title.replace("`", "")
+
+
+def _write_panels(panels: Sequence[Panel], path: Path, legend: str) -> None:
     """Charts of what each did, one for each metric."""
     panels = [each for each in panels if any(bar.high for bar in each[1].values())]
     if not panels:
         return
     rows = ceil(len(panels) / COLUMNS)
     most = max(len(bars) for _, bars in panels)
-    size = (4.6 * COLUMNS, (0.26 * most + 0.6) * rows)
+    size = (4.6 * COLUMNS, (0.26 * most + 0.7) * rows + 0.7)
     with saved_figure(size, path) as figure:
+        figure.suptitle(legend.strip(), x=0.01, ha="left", fontsize=8)
         grid = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
         for axes, (comparison, bars) in zip(grid, panels, strict=False):
             _draw_panel(axes, comparison, bars)
@@ -94,6 +149,8 @@ def _draw_panel(
         list(bars),
         medians,
         color=[_color(name) for name in bars],
+        edgecolor=_GREY,
+        linewidth=0.5,
         xerr=spread,
         error_kw={"ecolor": _GREY, "elinewidth": 0.8},
     )
@@ -104,7 +161,8 @@ def _draw_panel(
     axes.set_xlim(left=0)
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
-    axes.set_title(f"{comparison.title} [{comparison.metric.unit}]")
+    title = f"{comparison.title} [{comparison.metric.unit}]"
+    axes.set_title(fill(title, width=52))
 
 
 def _label(axes: Axes, text: str, at: tuple[float, str]) -> None:
@@ -115,7 +173,7 @@ def _label(axes: Axes, text: str, at: tuple[float, str]) -> None:
 def _color(name: str) -> str:
     if name == OURS.name or name in DRIVERS:
         return _BLUE
-    return _PALE if name == "limit" else _GREY
+    return _GREY if name in _PEERS else _PALE
 
 
 def _write_ratios(comparisons: Iterable[Comparison], path: Path) -> None:

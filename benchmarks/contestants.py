@@ -25,6 +25,7 @@ class Contestant:
         title: in reports.
         modules: by the kinds of databases on which it takes part.
         subscribes: on which of them it has subscriptions.
+        tagging: modules for events with tags, by the kinds of databases.
         variables: of the environment, its settings.
         is_peer: whether this package is compared with it.
         is_limit: whether it does what the database itself can do.
@@ -38,6 +39,7 @@ class Contestant:
     title: str
     modules: Mapping[str, str]
     subscribes: frozenset[str]
+    tagging: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     is_peer: bool = False
     is_limit: bool = False
@@ -47,7 +49,9 @@ class Contestant:
 
     def takes_part(self, case: Case, database: str) -> bool:
         """Whether it can do it, and whether it makes sense."""
-        if database not in self.modules:
+        if database not in self._modules(case.is_tagged):
+            return False
+        if case.is_far and database == "sqlite":
             return False
         if self.is_limit:
             return database in case.limit
@@ -55,14 +59,20 @@ class Contestant:
             return False
         return case.appends or not self.appends_only
 
-    def environment(self, database: str, address: Address) -> dict[str, str]:
+    def environment(
+        self, database: str, address: Address, *, is_tagged: bool = False
+    ) -> dict[str, str]:
         """Variables with which it finds the database."""
-        module = self.modules[database]
+        module = self._modules(is_tagged)[database]
         found = {
             "eventsourcing.postgres": _postgres_variables,
+            "eventsourcing.dcb.postgres_tt": _postgres_variables,
             "eventsourcing.sqlite": _sqlite_variables,
         }.get(module, _sqlalchemy_variables)(database, address)
         return {"PERSISTENCE_MODULE": module, **found, **self.variables}
+
+    def _modules(self, is_tagged: bool) -> Mapping[str, str]:
+        return self.tagging if is_tagged else self.modules
 
 
 def _postgres_variables(_: str, address: Address) -> dict[str, str]:
@@ -99,7 +109,7 @@ _OURS = dict.fromkeys(DRIVERS, "eventsourcing_alchemy")
 _ALL = frozenset(DRIVERS)
 _POSTGRESQL = frozenset({"postgresql"})
 
-OURS = Contestant("ours", "this package", _OURS, _ALL)
+OURS = Contestant("ours", "this package", _OURS, _ALL, tagging=_OURS)
 CONTESTANTS = (
     OURS,
     Contestant(
@@ -107,6 +117,7 @@ CONTESTANTS = (
         "eventsourcing",
         {"postgresql": "eventsourcing.postgres", "sqlite": "eventsourcing.sqlite"},
         _POSTGRESQL,
+        tagging={"postgresql": "eventsourcing.dcb.postgres_tt"},
         is_peer=True,
     ),
     Contestant(

@@ -30,7 +30,7 @@ def _judgement(comparison: Comparison, verdict: Verdict) -> Row:
         comparison.database,
         number(ours.median) if ours else "",
         comparison.metric.unit,
-        verdict.rival,
+        name_of(verdict.rival, comparison),
         "" if is_number else ratio(verdict.ratio),
         _target(comparison, verdict),
         {None: "", True: "reached", False: "MISSED"}[verdict.reached],
@@ -59,7 +59,13 @@ def details(results: Results) -> list[Row]:
 def _detail(comparison: Comparison, name: str, summary: Summary) -> Row:
     figures = (summary.median, summary.low, summary.high)
     unit = comparison.metric.unit
-    return (comparison.title, comparison.database, name, *map(number, figures), unit)
+    who = name_of(name, comparison)
+    return (comparison.title, comparison.database, who, *map(number, figures), unit)
+
+
+def name_of(contestant: str, comparison: Comparison) -> str:
+    """What a contestant is called in a comparison."""
+    return comparison.case.limit_name if contestant == "limit" else contestant
 
 
 def facts(results: Results) -> list[Row]:

@@ -4,11 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
-from benchmarks.cases import Against, Case, Metric, Target
+from benchmarks.cases import CASES, Against, Case, Metric, Target
 from benchmarks.contestants import CONTESTANTS, OURS
 
 _PEERS = [each for each in CONTESTANTS if each.is_peer]
+
+_WHOSE = {"database", "contestant"}
 
 REFERENCE = "postgresql"
 """The database with which this package is compared where it has no peers."""
@@ -146,6 +149,27 @@ class Results:
     _cases: dict[str, Case] = field(default_factory=dict)
     _values: dict[Key, list[float]] = field(default_factory=lambda: defaultdict(list))
     _facts: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "Results":
+        """What was written by `reports.as_json()`.
+
+        Cases that there are no more are left out.
+        """
+        results = cls(servers=document["servers"], failures=document["failures"])
+        cases = {case.name: case for case in CASES}
+        for each in document["results"]:
+            case = cases.get(each["case"])
+            for contestant, found in each["contestants"].items() if case else ():
+                for value in found["values"]:
+                    metrics = {each["metric"]: value}
+                    results.add(
+                        cases[each["case"]], each["database"], contestant, metrics
+                    )
+        for each in document["facts"]:
+            about = {k: v for k, v in each.items() if k not in _WHOSE}
+            results.add_facts(each["database"], each["contestant"], about)
+        return results
 
     def add(
         self, case: Case, database: str, contestant: str, metrics: Mapping[str, float]

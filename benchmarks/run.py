@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -10,6 +11,7 @@ from time import monotonic
 from benchmarks.cases import Case
 from benchmarks.contestants import OURS, Contestant
 from benchmarks.databases import Databases
+from benchmarks.delay import far_away
 from benchmarks.jobs import Address, Job, Measured
 from benchmarks.results import Results
 from benchmarks.sizes import Sizes
@@ -86,8 +88,9 @@ class Run:
             print(f"{case.name}, {entry.name}: {last}", file=sys.stderr, flush=True)
 
     def _measure(self, case: Case, entry: Entry) -> None:
-        address = self._log(case.log, entry) if case.log else self._empty(entry)
-        measured = self._work(case.name, entry, address)
+        address = self._log(case, entry) if case.log else self._empty(entry)
+        with far_away(address) if case.is_far else nullcontext(address) as where:
+            measured = self._work(case.name, entry, where, is_tagged=case.is_tagged)
         self.results.add(case, entry.database, entry.contestant.name, measured.metrics)
         if not self.results.has_facts(entry.database, entry.contestant.name):
             found = self._work("facts", entry, address).facts
@@ -96,26 +99,28 @@ class Run:
     def _empty(self, entry: Entry) -> Address:
         return self.databases[entry.database].empty(entry.name)
 
-    def _log(self, log: str, entry: Entry) -> Address:
+    def _log(self, case: Case, entry: Entry) -> Address:
         if entry.contestant.is_limit:
             entry = replace(entry, contestant=OURS)
-        name = f"{entry.name}_{log}"
+        name = f"{entry.name}_{case.log}"
         if name not in self._logs:
             databases = self.databases[entry.database]
             address = databases.empty(name)
-            self._work(log, entry, address)
+            self._work(case.log, entry, address, is_tagged=case.is_tagged)
             databases.settle(address)
             self._logs[name] = address
         return self._logs[name]
 
-    def _work(self, case: str, entry: Entry, address: Address) -> Measured:
+    def _work(
+        self, case: str, entry: Entry, address: Address, *, is_tagged: bool = False
+    ) -> Measured:
         contestant, database = entry.contestant, entry.database
         job = Job(
             case,
             contestant.name,
             database,
             address,
-            contestant.environment(database, address),
+            contestant.environment(database, address, is_tagged=is_tagged),
             self.sizes,
             self.events,
         )

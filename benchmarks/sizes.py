@@ -14,8 +14,10 @@ class Sizes:
         aggregates: of 100 events each, beside these.
         projected: events that a runner processes one by one.
         batched: events that a runner processes in batches.
+        mapped: events that a runner processes in batches by the ORM.
         samples: of a latency.
         loans: applications for a loan, of the real ones.
+        tagged: events with tags in the application that is read.
     """
 
     rounds: int
@@ -24,8 +26,10 @@ class Sizes:
     aggregates: int
     projected: int
     batched: int
+    mapped: int
     samples: int
     loans: int
+    tagged: int
 
 
 SMOKE = Sizes(
@@ -35,8 +39,10 @@ SMOKE = Sizes(
     aggregates=5,
     projected=50,
     batched=500,
+    mapped=500,
     samples=10,
     loans=20,
+    tagged=10_000,
 )
 SHORT = Sizes(
     rounds=3,
@@ -45,8 +51,10 @@ SHORT = Sizes(
     aggregates=50,
     projected=400,
     batched=6_000,
+    mapped=3_000,
     samples=100,
     loans=1_000,
+    tagged=100_000,
 )
 FULL = Sizes(
     rounds=5,
@@ -55,6 +63,8 @@ FULL = Sizes(
     aggregates=200,
     projected=5_000,
     batched=60_000,
+    mapped=20_000,
     samples=1_000,
     loans=13_087,
+    tagged=100_000,
 )

@@ -12,6 +12,8 @@ from benchmarks.jobs import Job, Measured
 PREPARATIONS = {
     "orders": "benchmarks.measurements.reading:fill_log",
     "loans": "benchmarks.measurements.loans:fill_log",
+    "tagged": "benchmarks.measurements.tagged:fill_log",
+    "tagged-small": "benchmarks.measurements.tagged:fill_small_log",
     "facts": "benchmarks.facts:facts",
 }
 _CASES = {case.name: case for case in CASES}

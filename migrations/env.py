@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from logging.config import fileConfig
 from typing import Any
 
@@ -13,15 +13,22 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from eventsourcing_alchemy.dialects.schemas import (
+from eventsourcing_alchemy.dialects.lookup import dialect_of
+from eventsourcing_alchemy.dialects.urls import normalise_url
+from eventsourcing_alchemy.host import OperationalError
+from eventsourcing_alchemy.schema.implementations import (
+    committing_ddl,
+    ensure_implementation,
+)
+from eventsourcing_alchemy.schema.migrate import VERSION_TABLE, declared
+from eventsourcing_alchemy.schema.namespaces import (
     CreateMissingSchema,
     checked_schema,
+    default_schema,
     ensure_schema,
 )
-from eventsourcing_alchemy.dialects.urls import normalise_url
-from eventsourcing_alchemy.migrate import VERSION_TABLE, declared
+from eventsourcing_alchemy.schema.tables import metadata
 from eventsourcing_alchemy.settings import DEFAULT_URL
-from eventsourcing_alchemy.tables import metadata
 
 
 def main() -> None:
@@ -41,7 +48,17 @@ def main() -> None:
         return
     # Alembic does not commit what runs in a transaction of ours.
     with connect(url) as connection, connection.begin():
-        run_on(connection, schema)
+        run_on(connection, schema, taking_turns)
+
+
+@contextmanager
+def taking_turns(connection: Connection) -> Iterator[None]:
+    """Wait for others who migrate the database, and make them wait."""
+    try:
+        with dialect_of(connection).migrating(connection):
+            yield
+    except OperationalError as error:
+        raise CommandError(str(error)) from error
 
 
 def connect(url: URL) -> Connection:
@@ -61,10 +78,17 @@ def database_url() -> URL:
         raise CommandError(f"SQLALCHEMY_URL: {error}") from None
 
 
-def run_on(connection: Connection, schema: str | None) -> None:
+def run_on(
+    connection: Connection,
+    schema: str | None,
+    guard: Callable[[Connection], AbstractContextManager[object]] = nullcontext,
+) -> None:
     """Run on a connection that is in a transaction, which is left open."""
     default = connection.dialect.default_schema_name
     check(schema, connection.dialect.name)
+    # The revisions look there, too.
+    schema = context.config.attributes["schema"] = schema or default_schema(connection)
+    ensure_implementation(connection.dialect)
     context.configure(
         connection=connection,
         target_metadata=declared(schema),
@@ -74,11 +98,13 @@ def run_on(connection: Connection, schema: str | None) -> None:
         **only_ours_in(None if schema == default else schema),
     )
     reads_only = context.get_context().opts.get("dont_mutate", False)
-    if schema is not None and not reads_only:
-        # Before anything else, because Alembic's version table is in it.
-        with refusals_told():
-            ensure_schema(connection, schema)
-    context.run_migrations()
+    with nullcontext() if reads_only else guard(connection):
+        if schema is not None and not reads_only:
+            # Before anything else, because Alembic's version table is in it.
+            with refusals_told():
+                ensure_schema(connection, schema)
+        with committing_ddl(connection):
+            context.run_migrations()
 
 
 def check(schema: str | None, backend: str) -> None:
@@ -111,6 +137,7 @@ def only_ours_in(schema: str | None) -> dict[str, Any]:
 def run_offline(url: URL, schema: str | None) -> None:
     """Print the SQL. Needs the name of the database only, neither driver nor server."""
     check(schema, url.get_backend_name())
+    ensure_implementation(url.get_dialect()())
     context.configure(
         dialect_name=url.drivername,
         # Others would double each % of a name, because drivers halve them.

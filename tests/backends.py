@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
@@ -35,18 +35,42 @@ class Capability(StrEnum):
     """A rollback undoes CREATE TABLE."""
     SCHEMAS = auto()
     """CREATE SCHEMA makes a namespace within the database, dropped with it."""
+    SEARCH_PATH = auto()
+    """A URL can say in which of several schemas a table is looked for."""
     NOTIFY = auto()
     """A commit can be announced to other processes."""
     DEPENDENT_UPSERT = auto()
     """One statement moves a position and, only if it could, writes a row."""
+    STORAGE_ENGINES = auto()
+    """Tables may be of an engine that has no transactions."""
     TWO_NAMES = auto()
     """Both mysql:// and mariadb:// lead to it."""
     ROW_LOCKS = auto()
     """Transactions can wait for each other's rows, and be in a deadlock."""
+    ROLLBACK_BY_CONFLICT = auto()
+    """A violated constraint can end the whole transaction, and the next one begins."""
+    ASYNC_DRIVER = auto()
+    """A driver for asyncio is among the dependencies of the tests."""
+    KNOWN_STATE = auto()
+    """The driver knows, without a round trip, whether there is a transaction."""
+    IMPLICIT_COMMIT = auto()
+    """Statements such as TRUNCATE, and procedures, commit the transaction."""
     FILE_LOCKS = auto()
     """A process has locks on a file, which its forks do not have."""
     PREPARED_PLANS = auto()
     """Plans depend on statistics, and on whether they are made for parameters."""
+    LIMITED_PACKETS = auto()
+    """The server closes the connection of those who send too large a statement."""
+    ROW_POLICIES = auto()
+    """Policies hide rows of a table from a role."""
+    CURSOR_CLASSES = auto()
+    """The driver makes cursors of several classes, as PyMySQL does."""
+    OWN_CURSOR = auto()
+    """Our statements are executed on the driver's cursor, where nobody sees it."""
+    COUNTING_UPDATE = auto()
+    """Positions are taken by an UPDATE that tells the value that it has set."""
+    KNOWN_SIDE_EFFECTS = auto()
+    """It can be asked whether writing to a table runs anything else."""
     SERVER = auto()
     """Connections are sessions of a server, which can list and end them."""
 
@@ -58,6 +82,15 @@ class Backend:
     name: str
     url: str
     capabilities: frozenset[Capability] = frozenset()
+    is_observed: bool = field(default=False, kw_only=True)
+    """Whether somebody listens to the statements that are executed on it."""
+    other_settings: ClassVar[Mapping[str, str]] = {}
+    """Query of a URL for sessions that work in other ways than by default."""
+
+    @property
+    def place(self) -> str:
+        """Where the databases are, for people."""
+        return self.url
 
     def unreachable(self) -> str | None:
         """The reason why there are no databases of this kind here."""
@@ -79,14 +112,23 @@ class Backend:
 
 
 class SQLiteFile(Backend):
-    """A file, beside which SQLite keeps others only while it is open."""
+    """A file, beside which SQLite keeps others only while it is open.
+
+    The queue of the writers stays: who deletes it while others open it divides them.
+    """
+
+    @property
+    def place(self) -> str:
+        return "in temporary folders"
 
     def fresh(self, directory: Path) -> Backend:
         return replace(self, url=f"sqlite:///{directory / 'test.db'}")
 
     def leftovers(self) -> Sequence[str]:
         path = Path(make_url(self.url).database or "")
-        return [f"file {other}" for other in path.parent.iterdir() if other != path]
+        queue = path.with_name(path.name + "-queue")
+        others = set(path.parent.iterdir()) - {path, queue}
+        return [f"file {other}" for other in others]
 
 
 @cache
@@ -127,6 +169,10 @@ class Server(Backend, ABC):
         """The URL to create databases through."""
         return os.environ.get(self.variable, self.usual)
 
+    @property
+    def place(self) -> str:
+        return make_url(self.admin).render_as_string(hide_password=True)
+
     def unreachable(self) -> str | None:
         return _unreachable(self.admin)
 
@@ -160,6 +206,13 @@ class Server(Backend, ABC):
 class PostgreSQL(Server):
     """Databases are slow to create here, so those left in order are used again."""
 
+    other_settings: ClassVar[Mapping[str, str]] = {
+        "options": "-c DateStyle=SQL,DMY -c TimeZone=America/St_Johns"
+        " -c bytea_output=escape -c standard_conforming_strings=off"
+        " -c extra_float_digits=-15 -c array_nulls=off -c xmloption=document"
+        " -c transform_null_equals=on -c quote_all_identifiers=on"
+        " -c default_transaction_isolation=serializable"
+    }
     _create = "CREATE DATABASE {} TEMPLATE template0 STRATEGY wal_log"
     _sessions = """
         SELECT pid, application_name, state, query FROM pg_stat_activity
@@ -185,7 +238,8 @@ class PostgreSQL(Server):
             database.discard(reusable=False)
 
     def _empty(self) -> None:
-        with _connected(self.url) as connection:
+        url = make_url(self.admin).set(database=self.database)
+        with _connected(url.render_as_string(hide_password=False)) as connection:
             schemas = connection.scalars(text(self._schemas))
             for schema in schemas.all():
                 connection.execute(DropSchema(schema, cascade=True))
@@ -200,6 +254,14 @@ class PostgreSQL(Server):
 class MariaDB(Server):
     """DROP DATABASE would wait for the locks of open transactions here."""
 
+    other_settings: ClassVar[Mapping[str, str]] = {
+        "init_command": "SET SESSION time_zone = '-03:30',"
+        " sql_mode = 'ANSI_QUOTES,IGNORE_SPACE,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT,"
+        "PAD_CHAR_TO_FULL_LENGTH,NO_UNSIGNED_SUBTRACTION,TIME_ROUND_FRACTIONAL,"
+        "NO_AUTO_VALUE_ON_ZERO,ONLY_FULL_GROUP_BY,HIGH_NOT_PRECEDENCE',"
+        " sql_safe_updates = 1, completion_type = 1, sql_auto_is_null = 1,"
+        " tx_isolation = 'SERIALIZABLE'"
+    }
     _create = "CREATE DATABASE {}"
     _sessions = """
         SELECT id, user, command, info FROM information_schema.processlist
@@ -214,23 +276,52 @@ class MariaDB(Server):
         connection.execute(text(f"DROP DATABASE {self.database}"))
 
 
+_KNOWN = {
+    Capability.OWN_CURSOR,
+    Capability.KNOWN_SIDE_EFFECTS,
+    Capability.KNOWN_STATE,
+}
 _EVERY_SHARED = {Capability.SHARED, Capability.MVCC, Capability.LOCK_TIMEOUT}
+
+FILE = frozenset(
+    _KNOWN
+    | _EVERY_SHARED
+    | {
+        Capability.TRANSACTIONAL_DDL,
+        Capability.ASYNC_DRIVER,
+        Capability.FILE_LOCKS,
+        Capability.ROLLBACK_BY_CONFLICT,
+    }
+)
+"""What files of SQLite can do."""
 
 BACKENDS: Sequence[Backend] = (
     Backend(
-        "sqlite-memory", "sqlite:///:memory:", frozenset({Capability.TRANSACTIONAL_DDL})
+        "sqlite-memory",
+        "sqlite:///:memory:",
+        frozenset(
+            _KNOWN | {Capability.TRANSACTIONAL_DDL, Capability.ROLLBACK_BY_CONFLICT}
+        ),
     ),
     SQLiteFile(
         "sqlite-file",
         "sqlite://",
-        frozenset(
-            _EVERY_SHARED | {Capability.TRANSACTIONAL_DDL, Capability.FILE_LOCKS}
-        ),
+        FILE,
     ),
     PostgreSQL(
         "postgresql",
         "",
-        frozenset(set(Capability) - {Capability.FILE_LOCKS, Capability.TWO_NAMES}),
+        frozenset(
+            set(Capability)
+            - {
+                Capability.FILE_LOCKS,
+                Capability.IMPLICIT_COMMIT,
+                Capability.LIMITED_PACKETS,
+                Capability.ROLLBACK_BY_CONFLICT,
+                Capability.STORAGE_ENGINES,
+                Capability.TWO_NAMES,
+            }
+        ),
         variable="TEST_POSTGRESQL_URL",
         usual="postgresql+psycopg://postgres@127.0.0.1:5432/postgres",
     ),
@@ -238,10 +329,32 @@ BACKENDS: Sequence[Backend] = (
         "mariadb",
         "",
         frozenset(
-            _EVERY_SHARED
-            | {Capability.SERVER, Capability.ROW_LOCKS, Capability.TWO_NAMES}
+            _KNOWN
+            | _EVERY_SHARED
+            | {
+                Capability.SERVER,
+                Capability.COUNTING_UPDATE,
+                Capability.LIMITED_PACKETS,
+                Capability.ROW_LOCKS,
+                Capability.IMPLICIT_COMMIT,
+                Capability.CURSOR_CLASSES,
+                Capability.STORAGE_ENGINES,
+                Capability.TWO_NAMES,
+            }
         ),
         variable="TEST_MARIADB_URL",
-        usual="mariadb+pymysql://root@127.0.0.1:3306/test",
+        # Or PyMySQL would load the certificates of the system for each connection.
+        usual="mariadb+pymysql://root@127.0.0.1:3306/test?ssl_disabled=true",
     ),
 )
+
+OBSERVED: Sequence[Backend] = [
+    replace(
+        each,
+        name=f"{each.name}-observed",
+        capabilities=each.capabilities - {Capability.OWN_CURSOR},
+        is_observed=True,
+    )
+    for each in BACKENDS
+    if Capability.SHARED in each.capabilities
+]

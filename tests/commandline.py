@@ -75,7 +75,11 @@ class AlembicInProcess(Alembic):
         command = CommandLine()
         options = command.parser.parse_args(["--raiseerr", *arguments])
         config = Config(
-            options.config[0], stdout=output, output_buffer=output, cmd_opts=options
+            options.config[0],
+            ini_section=options.name,
+            stdout=output,
+            output_buffer=output,
+            cmd_opts=options,
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self._directory)

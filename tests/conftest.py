@@ -4,29 +4,55 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from eventsourcing.utils import clear_topic_cache
 
 import own_servers
-from backends import BACKENDS, Backend
+from backends import BACKENDS, OBSERVED, Backend, Capability
 from factories import OpenFactory, construct_factory
-from faults.missing import unavailable
+from faults import report
+from faults.missing import Missing, unavailable
 from leaks import Leaks
-from roles import AS_APPLICATION
+from observations import Observation
+from other_backends import OTHER_BACKENDS
+from roles import AS_APPLICATION, AsApplication
 
 if TYPE_CHECKING:
     from eventsourcing_alchemy import SQLAlchemyFactory
 
 _failed = pytest.StashKey[bool]()
 
+_HERE = Path(__file__).parent
+_APART = (_HERE / "faults", _HERE / "privileges")
+"""What is in these folders has the marker `faults`."""
+
+_OPERATED = [_HERE / "cli", _HERE / "docs", _HERE / "migrations", _HERE / "rebuilding"]
+_OPERATED += [_HERE / "transfer", _HERE / "verification", _HERE / "web"]
+"""What is in these folders has it where the database is a server: it takes long."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    names = ", ".join(each.name for each in (*BACKENDS, *OTHER_BACKENDS))
+    parser.addoption(
+        "--databases",
+        type=lambda names: names.split(","),
+        help=f"run the tests on these instead of the usual databases: {names}",
+    )
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in the background of a shell; what tests start would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers",
         "needs(*capabilities): only for the backends that have all of them",
@@ -35,25 +61,93 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "least_privilege(only=False): also, or only, as the role for applications",
     )
-
-    if os.environ.get("TEST_SERVERS") == "own":
+    config.addinivalue_line(
+        "markers",
+        "faults: breaks servers, forks, needs roles, or repeats what was tested once",
+    )
+    config.addinivalue_line(
+        "markers",
+        "observed: also with a listener, for whom SQLAlchemy executes our statements",
+    )
+    config.addinivalue_line(
+        "markers", "once: on one database, because the outcome depends on none"
+    )
+    if os.environ.get("TEST_SERVERS") == "own" and not _is_worker(config):
         servers = ExitStack()
         config.add_cleanup(servers.close)
-        own_servers.start(servers)
+        try:
+            own_servers.start(servers)
+        except Missing as missing:
+            raise pytest.UsageError(f"TEST_SERVERS=own: {missing}") from None
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this is one of several processes, which share what the first starts."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_report_header() -> Iterator[str]:
+    """Say which databases there are, and which tests will be skipped."""
+    yield "databases:"
+    for each in BACKENDS:
+        reason = each.unreachable()
+        where = f"NOT REACHABLE: its tests are skipped, or fail if CI=true: {reason}"
+        yield f"  {each.name}: {where if reason else each.place}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _is_in(item, _APART):
+            item.add_marker(pytest.mark.faults)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         marks = metafunc.definition.iter_markers("needs")
         needed = {capability for mark in marks for capability in mark.args}
-        kinds = _kinds(metafunc.definition.get_closest_marker("least_privilege"))
+        kinds = _asked_for(metafunc.config) or _kinds(metafunc.definition)
         able = [each for each in kinds if needed <= each.capabilities]
-        metafunc.parametrize(
-            "backend", able, indirect=True, ids=[each.name for each in able]
-        )
+        if metafunc.definition.get_closest_marker("once") is not None:
+            able = able[:1]
+        parameters = [
+            pytest.param(each, id=each.name, marks=_marks(each, metafunc.definition))
+            for each in able
+        ]
+        metafunc.parametrize("backend", parameters, indirect=True)
 
 
-def _kinds(least_privilege: pytest.Mark | None) -> Sequence[Backend]:
+def _marks(kind: Backend, definition: pytest.Item) -> Sequence[pytest.MarkDecorator]:
+    operates_server = Capability.SERVER in kind.capabilities and _is_in(
+        definition, _OPERATED
+    )
+    is_apart = isinstance(kind, AsApplication) or kind.is_observed or operates_server
+    return [pytest.mark.faults] if is_apart else []
+
+
+def _is_in(item: pytest.Item, folders: Sequence[Path]) -> bool:
+    return any(item.path.is_relative_to(folder) for folder in folders)
+
+
+def _asked_for(config: pytest.Config) -> Sequence[Backend]:
+    names = config.getoption("--databases") or []
+    return [each for name in names for each in _named(name)]
+
+
+def _named(name: str) -> Sequence[Backend]:
+    """The database of that name, or all of a family: `sqlite` is two."""
+    known = {each.name: each for each in (*BACKENDS, *OTHER_BACKENDS)}
+    if name in known:
+        return [known[name]]
+    family = [each for each in BACKENDS if each.name.startswith(f"{name}-")]
+    if not family:
+        raise pytest.UsageError(f"unknown database: {name}")
+    return family
+
+
+def _kinds(definition: pytest.Item) -> Sequence[Backend]:
+    if definition.get_closest_marker("observed") is not None:
+        return [*BACKENDS, *OBSERVED]
+    least_privilege = definition.get_closest_marker("least_privilege")
     if least_privilege is None:
         return BACKENDS
     others = () if least_privilege.kwargs.get("only") else BACKENDS
@@ -70,13 +164,32 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _is_worker(session.config):
+        session.config.workeroutput["faults"] = report.exported()  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    report.absorb(getattr(node, "workeroutput", {}).get("faults"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in report.summary():
+        terminalreporter.write_line(line)
+    # In a line a reason; pytest's own would have a line a test.
+    skipped = terminalreporter.stats.get("skipped", [])
+    for reason, count in Counter(each.longrepr[2] for each in skipped).items():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
+
+
 @pytest.fixture(scope="session")
 def _finished() -> Iterator[None]:
     # What is imported stays: looking for leaks need not look through it each time.
     gc.collect()
     gc.freeze()
     yield
-    for each in (*BACKENDS, *AS_APPLICATION):
+    for each in (*BACKENDS, *OTHER_BACKENDS, *AS_APPLICATION):
         each.finish()
 
 
@@ -91,10 +204,14 @@ def backend(
     if reason := kind.unreachable():
         unavailable(f"{kind.name}: {reason}")
     fresh = kind.fresh(tmp_path_factory.mktemp("database"))
+    observation = (
+        Observation.LISTENER_OF_CURSORS if kind.is_observed else Observation.NOBODY
+    )
     leaks = Leaks(fresh)
     left_nothing = False
     try:
-        yield fresh
+        with observation.installed():
+            yield fresh
         # The traceback of a failed test keeps alive what the test was using.
         if _failed not in request.node.stash:
             leaks.check()

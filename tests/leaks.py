@@ -55,6 +55,8 @@ class Leaks:
         projection's view to the garbage collector.
         """
         gc.collect()
+        # Pytest keeps much of each test, which the next one need not look through.
+        gc.freeze()
         deadline = time.monotonic() + PATIENCE
         while (left := list(self._left())) and time.monotonic() < deadline:
             for thread in self._new_threads():

@@ -21,4 +21,4 @@ def start(stack: ExitStack) -> None:
     mariadb = stack.enter_context(MariaDBServer())
     mariadb.execute("SET GLOBAL innodb_flush_log_at_trx_commit = 0")
     os.environ["TEST_POSTGRESQL_URL"] = postgresql.url()
-    os.environ["TEST_MARIADB_URL"] = mariadb.url()
+    os.environ["TEST_MARIADB_URL"] = f"{mariadb.url()}?ssl_disabled=true"

@@ -12,6 +12,8 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any, TypeVar, cast
 
+import plain  # noqa: F401 (registers its dialect, in each process)
+
 T = TypeVar("T")
 
 clean = multiprocessing.get_context("forkserver")

@@ -14,7 +14,7 @@ from backends import BACKENDS, Backend, Capability, Server
 from docs.pages import ROOT, blocks
 from eventcounters import EventCounters
 from eventsourcing_alchemy import metadata
-from eventsourcing_alchemy.migrate import upgrade
+from eventsourcing_alchemy.schema.migrate import upgrade
 
 PAGE = ROOT / "docs" / "how-to" / "roles.md"
 PASSWORD = "change-me"  # noqa: S105

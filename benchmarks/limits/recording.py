@@ -71,7 +71,7 @@ class _SQLiteCursor(sqlite3.Cursor):
         return super().execute(sql, parameters)
 
     def executemany(self, sql: str, rows: Any, /) -> Any:
-        _note(sql, None, False)
+        _note(sql, list(rows), False)
         return super().executemany(sql, rows)
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from threading import Barrier as ThreadBarrier
@@ -10,7 +11,6 @@ from time import perf_counter
 from typing import Any
 
 from eventsourcing.persistence import ApplicationRecorder
-from eventsourcing.utils import EnvType
 
 from benchmarks.domain import Shop
 from benchmarks.jobs import Job
@@ -57,33 +57,53 @@ def append_threads(job: Job) -> Mapping[str, float]:
 
 def append_processes(job: Job) -> Mapping[str, float]:
     """Processes, each with a recorder of its own."""
+    return {"rate": in_processes(job, Shop, _write)}
+
+
+Write = Callable[[Any, float, Callable[[], object], int], float]
+"""Appends to a recorder for some seconds, after a wait for the others; is told which of
+them it is; returns the rate."""
+
+
+def in_processes(job: Job, application: type[Any], write: Write) -> float:
+    """The rate of processes together, each with a recorder of its own.
+
+    Args:
+        job: says where.
+        application: a class of the host's.
+        write: a function of a module.
+    """
     # Not all contestants can create the tables at the same time.
-    shop = Shop(env=job.environment)
-    shop.close()
-    variables = {**job.environment, "CREATE_TABLE": "no"}
+    application(env=job.environment).close()
+    environment = {**job.environment, "CREATE_TABLE": "no"}
+    job = replace(job, environment=environment)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(WRITERS, timeout=PATIENCE)
     results = context.Queue()
+    arguments = job, application, write, barrier, results
     processes = [
-        context.Process(
-            target=_process, args=(job, variables, barrier, results, seed), daemon=True
-        )
+        context.Process(target=_process, args=(*arguments, seed), daemon=True)
         for seed in range(WRITERS)
     ]
     for each in processes:
         each.start()
-    rate = sum(results.get(timeout=PATIENCE) for _ in processes)
+    rate: float = sum(results.get(timeout=PATIENCE) for _ in processes)
     for each in processes:
         each.join()
-    return {"rate": rate}
+    return rate
 
 
 def _process(
-    job: Job, variables: EnvType, barrier: Barrier, results: Any, seed: int
+    job: Job,
+    application: type[Any],
+    write: Write,
+    barrier: Barrier,
+    results: Any,
+    seed: int,
 ) -> None:
-    shop = Shop(env=variables)
-    results.put(_write(shop.recorder, job.sizes.seconds, barrier.wait, seed))
-    shop.close()
+    running = application(env=job.environment)
+    results.put(write(running.recorder, job.sizes.seconds, barrier.wait, seed))
+    running.close()
 
 
 def _write(

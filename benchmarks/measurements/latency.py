@@ -14,7 +14,7 @@ from benchmarks.domain import Order, Shop, add_item, new_order
 from benchmarks.follower import Follower
 from benchmarks.jobs import Job
 from benchmarks.measurements.projecting import Looks
-from benchmarks.peers import peer
+from benchmarks.peers import peer, view_of
 from benchmarks.projections import EventCounting
 from benchmarks.workload import LIFE
 
@@ -34,6 +34,12 @@ PATIENCE = 10.0
 def visible(job: Job) -> Mapping[str, float]:
     """From the call of `save()` until a query of the view finds it."""
     with _runner(job) as runner:
+        return _until_visible(job, runner.app)
+
+
+def visible_declared(job: Job) -> Mapping[str, float]:
+    """The same, where the view has a block."""
+    with _runner(job, form="declared") as runner:
         return _until_visible(job, runner.app)
 
 
@@ -106,7 +112,9 @@ def _percentiles(job: Job, sample: Callable[[Order], None]) -> Mapping[str, floa
     return {"p50": taken[len(taken) // 2], "p99": taken[int(0.99 * len(taken))]}
 
 
-def _runner(job: Job, runner_class: Any = None) -> AbstractContextManager[Any]:
+def _runner(
+    job: Job, runner_class: Any = None, form: str = "single"
+) -> AbstractContextManager[Any]:
     module = job.environment["PERSISTENCE_MODULE"]
     has_subscriptions = module == "eventsourcing_alchemy" or job.database != "sqlite"
     if not has_subscriptions:
@@ -115,7 +123,7 @@ def _runner(job: Job, runner_class: Any = None) -> AbstractContextManager[Any]:
     runner: AbstractContextManager[Any] = runner_class(
         application_class=Shop,
         projection_class=EventCounting,
-        view_class=peer(module).EventCounts,
+        view_class=view_of(module, form),
         env=job.environment,
     )
     return runner

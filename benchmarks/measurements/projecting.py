@@ -14,7 +14,7 @@ from benchmarks.bare import connect
 from benchmarks.domain import Bank, Shop
 from benchmarks.jobs import Job
 from benchmarks.loans import loans
-from benchmarks.peers import TABLE, peer
+from benchmarks.peers import TABLE, peer, view_of
 from benchmarks.projections import EventCounting
 from benchmarks.workload import fill, orders
 
@@ -34,17 +34,27 @@ class _Timed(EventCounting):
         super().process_event(domain_event, tracking)
 
 
-def project(job: Job) -> Mapping[str, float]:
+def project(job: Job, *, form: str = "single") -> Mapping[str, float]:
     """The host's runner, one event after the other."""
-    return _project(job, Shop, ProjectionRunner, islice(orders(0), job.sizes.projected))
+    events = islice(orders(0), job.sizes.projected)
+    return _project(job, Shop, ProjectionRunner, events, form)
 
 
-def project_in_batches(job: Job) -> Mapping[str, float]:
+def project_in_batches(job: Job, *, form: str = "single") -> Mapping[str, float]:
     """The fastest runner that there is."""
     runner = peer(job.environment["PERSISTENCE_MODULE"]).BatchRunner
-    is_standard = runner is ProjectionRunner
-    count = job.sizes.projected if is_standard else job.sizes.batched
-    return _project(job, Shop, runner, islice(orders(0), count))
+    count = job.sizes.mapped if form == "orm" else job.sizes.batched
+    if runner is ProjectionRunner:
+        count = job.sizes.projected
+    return _project(job, Shop, runner, islice(orders(0), count), form)
+
+
+project_inline = partial(project, form="inline")
+project_declared = partial(project, form="declared")
+project_orm = partial(project, form="orm")
+batches_inline = partial(project_in_batches, form="inline")
+batches_declared = partial(project_in_batches, form="declared")
+batches_orm = partial(project_in_batches, form="orm")
 
 
 def project_loans(job: Job) -> Mapping[str, float]:
@@ -61,13 +71,14 @@ def _project(
     application: type[Application[Any]],
     runner: Any,
     events: Iterable[StoredEvent],
+    form: str = "single",
 ) -> Mapping[str, float]:
     count = fill(application(env=job.environment), events)
     construct = partial(
         runner,
         application_class=application,
         projection_class=_Timed,
-        view_class=peer(job.environment["PERSISTENCE_MODULE"]).EventCounts,
+        view_class=view_of(job.environment["PERSISTENCE_MODULE"], form),
         env=job.environment,
     )
     with construct() as running:

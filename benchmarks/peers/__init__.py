@@ -1,5 +1,6 @@
 """What a user of each persistence module writes: a view, and how it is run."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -39,3 +40,11 @@ def peer(persistence_module: str) -> Peer:
     """What belongs to a persistence module."""
     module: Any = import_module(_MODULES[persistence_module])
     return module  # type: ignore[no-any-return]
+
+
+def view_of(persistence_module: str, form: str) -> type[TrackingRecorder]:
+    """The view that is written in a form, if there are several; else the only one."""
+    module: Any = peer(persistence_module)
+    forms: Mapping[str, type[TrackingRecorder]] = getattr(module, "FORMS", {})
+    found: type[TrackingRecorder] = forms.get(form, module.EventCounts)
+    return found

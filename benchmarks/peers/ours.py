@@ -2,36 +2,21 @@
 
 from typing import Any
 
-from eventsourcing.persistence import Tracking
-from sqlalchemy import Column, Integer, MetaData, String, Table
-
-from benchmarks.peers import TABLE
-from eventsourcing_alchemy import (
-    SQLAlchemyMaterialisedView,
-    SQLAlchemyProjectionRunner,
-    upsert,
-)
+from benchmarks.forms.declared import DeclaredCounts
+from benchmarks.forms.inline import InlineCounts
+from benchmarks.forms.orm import MappedCounts
+from benchmarks.forms.single import SingleCounts
+from eventsourcing_alchemy import SQLAlchemyProjectionRunner
 
 BatchRunner = SQLAlchemyProjectionRunner
+EventCounts = SingleCounts
 
-
-class EventCounts(SQLAlchemyMaterialisedView):
-    """How many events there are of each kind."""
-
-    metadata = MetaData()
-    counts = Table(
-        TABLE,
-        metadata,
-        Column("name", String(40), primary_key=True),
-        Column("value", Integer, nullable=False),
-    )
-
-    one_more = {"value": counts.c.value + 1}  # noqa: RUF012
-
-    def increment(self, name: str, tracking: Tracking) -> None:
-        """Counts one."""
-        first = {"name": name, "value": 1}
-        self.process(tracking, upsert(self.counts, first, set_=self.one_more))
+FORMS = {
+    "inline": InlineCounts,
+    "declared": DeclaredCounts,
+    "single": SingleCounts,
+    "orm": MappedCounts,
+}
 
 
 def ask(recorder: Any, query: str) -> str:

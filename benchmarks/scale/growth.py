@@ -28,10 +28,12 @@ processor that others use too, make medians differ by half."""
 FIRST_COMPARED = 10_000
 """Events with which later costs are compared: few pages have no middle."""
 
-_WRITES_ALL = {
+WRITES_ALL = {
     "postgresql": "CHECKPOINT",
     "sqlite": "PRAGMA wal_checkpoint(TRUNCATE)",
 }
+"""Has a database write what it has put off, before something is measured."""
+
 _WITHOUT_STATISTICS = "ALTER TABLE es_events SET (autovacuum_enabled = no)"
 
 
@@ -81,9 +83,9 @@ class _Growth:
     def measure(self, events: int, suffix: str = "") -> None:
         """Measures with what there is now."""
         with autocommit(self._engine) as connection:
-            connection.execute(text(_WRITES_ALL[self._kind]))
+            connection.execute(text(WRITES_ALL[self._kind]))
         for name, call in self._calls():
-            self._add(name + suffix, _median(call), "ms", events)
+            self._add(name + suffix, median_of(call), "ms", events)
         self._explain(events, suffix)
 
     def analyze(self, events: int) -> None:
@@ -161,7 +163,7 @@ def autocommit(engine: Engine) -> Iterator[Connection]:
         yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _median(call: Callable[[], object]) -> float:
+def median_of(call: Callable[[], object]) -> float:
     """Milliseconds."""
     times = []
     for _ in range(SAMPLES):

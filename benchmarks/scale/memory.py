@@ -105,9 +105,9 @@ def _measured(kind: str, name: str, limit: float, open_recorder: Work) -> Findin
     gc.collect()
     # From here on, the peak is that of what follows.
     Path("/proc/self/clear_refs").write_text("5")
-    idle = _status("VmRSS")
+    idle = memory("VmRSS")
     work()
-    peak = _status("VmHWM")
+    peak = memory("VmHWM")
     return Findings(
         [
             Figure(
@@ -135,8 +135,12 @@ def trace(kind: str, environment: dict[str, str], events: int) -> Findings:
     return found
 
 
-def _status(key: str) -> float:
-    """Megabytes."""
+def memory(key: str) -> float:
+    """Megabytes that this process has.
+
+    Args:
+        key: `VmRSS` for now, `VmHWM` for the peak.
+    """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024 / _MB

@@ -11,6 +11,7 @@ from benchmarks.scale.counting import statements
 _EXPLAIN = {
     "postgresql": "EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, FORMAT JSON) ",
     "sqlite": "EXPLAIN QUERY PLAN ",
+    "mariadb": "EXPLAIN ",
 }
 _INDEXES = {
     "postgresql": ("pk_es_events", "uq_es_events_originator"),
@@ -42,18 +43,26 @@ class Plan:
     blocks: int | None = None
 
 
-def plan(engine: Engine, query: Callable[[], object]) -> Plan:
-    """The plan of the query of events that is executed by a call."""
+def plan(
+    engine: Engine, query: Callable[[], object], of: str = "FROM es_events"
+) -> Plan:
+    """The plan of a query that is executed by a call.
+
+    Args:
+        engine: executes it.
+        query: the call.
+        of: part of its SQL.
+    """
     with statements(engine) as seen:
         query()
-    sql, parameters = next(
-        each for each in seen.executed if "FROM es_events" in each[0]
-    )
+    sql, parameters = next(each for each in seen.executed if of in each[0])
     explain = _EXPLAIN[engine.dialect.name]
     with engine.connect() as connection:
         rows = connection.exec_driver_sql(explain + sql, parameters).all()
     if engine.dialect.name == "sqlite":
         return Plan("\n".join(row[-1] for row in rows))
+    if engine.dialect.name == "mariadb":
+        return Plan("\n".join(", ".join(map(str, row)) for row in rows))
     top = rows[0][0][0]["Plan"]
     blocks = top["Shared Hit Blocks"] + top["Shared Read Blocks"]
     return Plan("\n".join(_nodes(top)), blocks)

@@ -3,16 +3,19 @@
 from benchmarks.reports import Row, as_markdown, number
 from benchmarks.scale.findings import Figure, Findings, unique
 
+GROWTH = ("growth", "tags")
+"""Parts that measure the same at several numbers of events."""
 
-def growth(found: Findings) -> list[Row]:
+
+def growth(found: Findings, part: str = "growth") -> list[Row]:
     """A row for each cost, a column for each number of events."""
-    figures = found.of("growth")
+    figures = found.of(part)
     steps = sorted(unique(each.events for each in figures))
     rows: list[Row] = [("database", "", *(f"{step:,}" for step in steps), "unit")]
     for database, name, unit in unique((f.database, f.name, f.unit) for f in figures):
         by_step = {
             each.events: number(each.value)
-            for each in found.of("growth", database)
+            for each in found.of(part, database)
             if each.name == name
         }
         cells = [by_step.get(step, "") for step in steps]
@@ -23,7 +26,7 @@ def growth(found: Findings) -> list[Row]:
 def others(found: Findings) -> list[Row]:
     """A row for each of the other figures."""
     rows: list[Row] = [("database", "", "value", "unit", "limit", "")]
-    return rows + [_row(each) for each in found.figures if each.part != "growth"]
+    return rows + [_row(each) for each in found.figures if each.part not in GROWTH]
 
 
 def _row(figure: Figure) -> Row:
@@ -46,7 +49,8 @@ def as_page(found: Findings, about: dict[str, object]) -> str:
         f"{each.title} ({each.database}):\n\n```text\n{each.text}\n```"
         for each in found.notes
     ]
-    tables = [as_markdown(growth(found)), as_markdown(others(found))]
+    grown = [as_markdown(growth(found, part)) for part in GROWTH]
+    tables = [*grown, as_markdown(others(found))]
     return "\n\n".join([f"{facts}.", *tables, *plans]) + "\n"
 
 

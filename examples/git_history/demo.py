@@ -1,4 +1,4 @@
-"""Record a repository's history, project it, stop, append, resume, and check it all.
+"""Record a repository's history, project it by two copies of a runner, and check it.
 
 ``SQLALCHEMY_URL`` says on which database; by default it is a SQLite file that is gone
 when the demo ends. On a database that is kept, the next run records what is new.
@@ -8,24 +8,23 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence, Set
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from eventsourcing.domain import EventSourcingError
-from eventsourcing.persistence import InfrastructureFactory
-from eventsourcing.projection import ProjectionRunner
-from eventsourcing.utils import Environment
 from rich.console import Console
 from sqlalchemy import make_url
 
 from git_history import report
 from git_history.application import GitHistory
+from git_history.copies import MOMENT, Copy, batches, start_copy, wait_until_it_works
 from git_history.git import GitError, GitRepository
 from git_history.projection import GitActivityProjection, total
 from git_history.view import Activity, GitActivity, Lines
@@ -35,6 +34,13 @@ BATCH = 500
 
 ROWS = 10
 """Rows of each table that is printed."""
+
+TERMS = (
+    "lines/commit: lines added and removed, divided by commits",
+    'folder: of the top level; "." holds the files that are in no folder; a commit',
+    "        that changes files in two folders counts in both",
+)
+"""What the tables do not say by themselves."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +64,36 @@ class Demo:
         most = len(new) * 9 // 10
         report.step(self.console, f"Recording the first {most:,} of them")
         self.record(new[:most])
+        self.project(new[most:])
 
-        report.step(self.console, "Projecting them into the view")
-        self.project()
-        self.show()
-
-        rest = len(new) - most
-        report.step(
-            self.console, f"The projection has stopped. Recording {rest:,} more"
-        )
-        self.record(new[most:])
-
-        report.step(self.console, "Starting the projection again")
-        self.project()
-
-        report.step(self.console, "Is anything missing, or was it processed twice?")
+        report.step(self.console, "Is anything missing, or was it counted twice?")
         return self.check(hashes)
+
+    def project(self, more: Sequence[str]) -> None:
+        """Run two copies of the projection; stop one before more is recorded."""
+        report.step(self.console, "Starting copy 1 of the projection, then copy 2")
+        start = self.position()
+        with start_copy() as first:
+            wait_until_it_works(first)
+            with start_copy() as second:
+                self.note(f"copy 1 is {first.health().state}: it does the work")
+                self.note(f"copy 2 is {second.health().state}: it waits for its turn")
+                self.follow(first, start)
+                self.show()
+                self.take_over(first, second)
+                report.step(self.console, f"Recording {len(more):,} more")
+                start = self.position()
+                self.record(more)
+                self.follow(second, start)
+
+    def take_over(self, first: Copy, second: Copy) -> None:
+        """Stop the copy that works, and wait for the one that stands by."""
+        report.step(self.console, "Stopping copy 1")
+        stopped = monotonic()
+        first.stop()
+        wait_until_it_works(second)
+        seconds = monotonic() - stopped
+        self.note(f"copy 2 is {second.health().state}: it took over in {seconds:.1f} s")
 
     def unrecorded(self, hashes: Sequence[str]) -> list[str]:
         """Return the hashes of commits that are not recorded yet, in the same order."""
@@ -91,17 +111,17 @@ class Demo:
                 done += len(batch)
                 advance(done)
 
-    def project(self) -> None:
-        """Run the projection until all that is recorded is processed; then stop it."""
-        start = self.position()
+    def follow(self, copy: Copy, start: int) -> None:
+        """Wait until the copy has processed all that is recorded."""
         end = self.history.last_position()
         self.note(f"it starts after position {start:,}; the last is {end:,}")
         progress = report.progress(self.console, "events processed:", end - start)
-        with progress as advance, projection() as runner:
+        with progress as advance:
             while (position := self.position()) < end:
                 advance(position - start)
-                runner.run_forever(timeout=0.1)  # Raises what the projection raised.
+                copy.run_forever(timeout=MOMENT)  # Raises what the projection raised.
             advance(position - start)
+        report.batches(self.console, batches(copy))
 
     def position(self) -> int:
         """Return the position of the event that the projection processed last."""
@@ -112,6 +132,8 @@ class Demo:
         report.activity(self.console, "author", self.view.authors(ROWS))
         report.activity(self.console, "month", self.view.months(ROWS))
         report.activity(self.console, "folder", self.view.top_folders(ROWS))
+        for line in TERMS:
+            self.note(line)
 
     def check(self, hashes: Sequence[str]) -> bool:
         """Compare what git, the events and the view say of commits and lines.
@@ -127,7 +149,11 @@ class Demo:
             rows["events of other histories"] = others
         report.activity(self.console, "told by", rows | {"view": view})
         agreed = git == ours and ours + others == view
-        self.note("No: they agree." if agreed else "THEY DO NOT AGREE.")
+        self.note(
+            "No: git, the events and the view agree."
+            if agreed
+            else "THEY DO NOT AGREE: this is a bug, please report it."
+        )
         return agreed
 
     def count(self, hashes: Set[str]) -> tuple[Activity, Activity]:
@@ -146,21 +172,9 @@ class Demo:
         report.note(self.console, text)
 
 
-def projection() -> ProjectionRunner[GitHistory, GitActivity]:
-    """Start the projection; it runs until the block that it is given to ends."""
-    return ProjectionRunner(
-        application_class=GitHistory,
-        projection_class=GitActivityProjection,
-        view_class=GitActivity,
-    )
-
-
-@contextmanager
-def open_view() -> Iterator[GitActivity]:
+def open_view() -> AbstractContextManager[GitActivity]:
     """Open the view to read it, as a program that only shows it would."""
-    env = Environment(GitActivityProjection.name, os.environ)
-    with closing(InfrastructureFactory[GitActivity].construct(env)) as factory:
-        yield factory.tracking_recorder(GitActivity)
+    return GitActivity.opened(GitActivityProjection.name)
 
 
 def migrate() -> None:

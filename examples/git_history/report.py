@@ -1,6 +1,6 @@
 """What the demo prints: steps, a progress bar, tables."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
@@ -13,6 +13,9 @@ from git_history.view import Activity
 
 Advance = Callable[[int], None]
 """Told from time to time how many are done."""
+
+FIRST = 10
+"""Transactions whose sizes are printed."""
 
 
 def step(console: Console, text: str) -> None:
@@ -72,13 +75,24 @@ def _lines(
         nonlocal tenth
         if done * 10 >= (tenth + 1) * total and done < total:
             tenth = done * 10 // total
-            note(console, f"{what} {done:,} of {total:,} ({tenth}0%), {rate}")
+            percent = min(round(100 * done / total), 99)
+            note(console, f"{what} {done:,} of {total:,} ({percent}%), {rate}")
 
     yield show
 
 
 def _rate(done: int, started: float) -> str:
     return f"{done / max(monotonic() - started, 0.001):,.0f}/s"
+
+
+def batches(console: Console, sizes: Sequence[int]) -> None:
+    """Print how many events shared each transaction: of many, those of the first."""
+    note(
+        console, f"transactions: {len(sizes):,}, which grow up to 500 events, or 50 ms"
+    )
+    first = ", ".join(f"{size:,}" for size in sizes[:FIRST])
+    more = f", … up to {max(sizes):,}" if len(sizes) > FIRST else ""
+    note(console, f"events in each: {first or 'none'}{more}")
 
 
 def activity(console: Console, name: str, rows: Mapping[str, Activity]) -> None:

@@ -9,11 +9,12 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
-    Connection,
+    Executable,
     FromClause,
     MetaData,
     String,
     Table,
+    bindparam,
     func,
     select,
 )
@@ -22,6 +23,9 @@ from sqlalchemy.dialects.mysql import VARCHAR
 from eventsourcing_alchemy import SQLAlchemyMaterialisedView, upsert
 
 LONGEST_NAME = 255
+
+NUMBERS = "commits", "lines_added", "lines_removed"
+"""The columns to which a commit adds."""
 
 # On MySQL and MariaDB "José" and "jose" are one key, unless the column's collation is
 # a binary one.
@@ -54,6 +58,13 @@ class Activity:
         return Activity(self.commits + other.commits, self.lines + other.lines)
 
 
+def _adding(table: Table) -> Executable:
+    """Adds to the numbers of a row, which are parameters, as the key is."""
+    given: dict[str, Any] = {each.key: bindparam(each.key) for each in table.c}
+    more = {name: table.c[name] + given[name] for name in NUMBERS}
+    return upsert(table, given, set_=more)
+
+
 class GitActivity(SQLAlchemyMaterialisedView):
     """Commits and changed lines by author, month and top-level folder.
 
@@ -84,6 +95,9 @@ class GitActivity(SQLAlchemyMaterialisedView):
         Column("lines_removed", BigInteger, nullable=False),
     )
 
+    add_to_commits = _adding(commits)
+    add_to_folders = _adding(folders)
+
     def add_commit(
         self,
         author: str,
@@ -104,11 +118,15 @@ class GitActivity(SQLAlchemyMaterialisedView):
                 was counted already.
         """
         key = {"author": author[:LONGEST_NAME], "month": month}
+        whole = key | _one_commit(sum(folders.values(), Lines()))
+        by_folder = [
+            key | {"folder": folder[:LONGEST_NAME]} | _one_commit(lines)
+            for folder, lines in folders.items()
+        ]
         with self.processing(tracking) as connection:
-            _add(connection, self.commits, key, sum(folders.values(), Lines()))
-            for folder, lines in folders.items():
-                folder_key = key | {"folder": folder[:LONGEST_NAME]}
-                _add(connection, self.folders, folder_key, lines)
+            connection.execute(self.add_to_commits, whole)
+            if by_folder:
+                connection.execute(self.add_to_folders, by_folder)
 
     def totals(self) -> Activity:
         """Return the numbers of all commits."""
@@ -141,26 +159,12 @@ class GitActivity(SQLAlchemyMaterialisedView):
             return {row[-1]: _activity(row) for row in connection.execute(statement)}
 
 
-def _add(
-    connection: Connection, table: Table, key: Mapping[str, str], lines: Lines
-) -> None:
-    row = {
-        "commits": 1,
-        "lines_added": lines.added,
-        "lines_removed": lines.removed,
-    }
-    connection.execute(
-        upsert(
-            table,
-            {**key, **row},
-            set_={name: table.c[name] + number for name, number in row.items()},
-        )
-    )
-
-
 def _sums(table: FromClause) -> list[ColumnElement[Any]]:
-    names = ("commits", "lines_added", "lines_removed")
-    return [func.coalesce(func.sum(table.c[name]), 0) for name in names]
+    return [func.coalesce(func.sum(table.c[name]), 0) for name in NUMBERS]
+
+
+def _one_commit(lines: Lines) -> dict[str, int]:
+    return dict(zip(NUMBERS, (1, lines.added, lines.removed), strict=True))
 
 
 def _activity(sums: Sequence[Any]) -> Activity:

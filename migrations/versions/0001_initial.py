@@ -33,6 +33,7 @@ OPTIONS: dict[str, Any] = {
     "mariadb_engine": "InnoDB",
     "mariadb_charset": "utf8mb4",
 }
+LONG_KEY: dict[str, Any] = {"mssql_clustered": False}
 TABLES = (
     "es_events",
     "es_text_events",
@@ -163,6 +164,7 @@ def upgrade() -> None:
                 "originator_id",
                 "originator_version",
                 name=f"pk_{name}",
+                **LONG_KEY,
             ),
         )
     create(
@@ -171,7 +173,10 @@ def upgrade() -> None:
         sa.Column("application_name", NAME, nullable=False),
         number("notification_id"),
         sa.PrimaryKeyConstraint(
-            "projection_name", "application_name", name="pk_es_tracking"
+            "projection_name",
+            "application_name",
+            name="pk_es_tracking",
+            **LONG_KEY,
         ),
     )
 

@@ -33,6 +33,7 @@ OPTIONS: dict[str, Any] = {
     "mariadb_engine": "InnoDB",
     "mariadb_charset": "utf8mb4",
 }
+LONG_KEY: dict[str, Any] = {"mssql_clustered": False}
 TABLES = ("es_dead_letters", "es_leases")
 TABLES_BEFORE = (
     "es_events",
@@ -126,6 +127,7 @@ def upgrade() -> None:
             "application_name",
             "notification_id",
             name="pk_es_dead_letters",
+            **LONG_KEY,
         ),
     )
     create(
@@ -136,7 +138,10 @@ def upgrade() -> None:
         number("token"),
         sa.Column("expires_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint(
-            "projection_name", "application_name", name="pk_es_leases"
+            "projection_name",
+            "application_name",
+            name="pk_es_leases",
+            **LONG_KEY,
         ),
     )
 
@@ -174,6 +179,21 @@ def present_tables(schema: str | None) -> list[str]:
     return sa.inspect(op.get_bind()).get_table_names(schema)
 
 
+def goes_on() -> bool:
+    """Return whether the downgrade goes beyond this revision.
+
+    What it goes down to may be relative to where it began.
+    """
+    began = op.get_context().opts.setdefault("eventsourcing_alchemy_began", revision)
+    undone = context.script.revision_map.iterate_revisions(
+        began,
+        context.get_revision_argument() or "base",
+        select_for_downgrade=True,
+        assert_relative_length=False,
+    )
+    return down_revision in {each.revision for each in undone}
+
+
 def require_no_data(present: Iterable[str], schema: str | None) -> None:
     """Raise an error if a table holds rows, or may: a script cannot look.
 
@@ -182,8 +202,7 @@ def require_no_data(present: Iterable[str], schema: str | None) -> None:
     """
     if context.is_offline_mode():
         raise CommandError(f"a script cannot tell if tables hold rows: {ALLOW}")
-    ends_here = context.get_revision_argument() == down_revision
-    for name in ("es_dead_letters", *(() if ends_here else TABLES_BEFORE)):
+    for name in ("es_dead_letters", *(TABLES_BEFORE if goes_on() else ())):
         if name in present:
             rows = sa.select(sa.literal(1)).select_from(sa.table(name, schema=schema))
             if op.get_bind().scalar(rows.limit(1)) is not None:

@@ -2,13 +2,17 @@
 
 from typing import Any, TypeVar, overload
 
-from eventsourcing.persistence import (
-    InfrastructureFactory,
-)
-from eventsourcing.utils import Environment, EnvType, TopicError, resolve_topic
-
-from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.database.scoped_sessions import ScopedSessionDatastore
 from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.host import (
+    DCBInfrastructureFactory,
+    Environment,
+    EnvType,
+    InfrastructureFactory,
+    TopicError,
+    resolve_topic,
+)
 from eventsourcing_alchemy.recorders import (
     SQLAlchemyAggregateRecorder,
     SQLAlchemyApplicationRecorder,
@@ -16,54 +20,71 @@ from eventsourcing_alchemy.recorders import (
     SQLAlchemyTrackingRecorder,
 )
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
+from eventsourcing_alchemy.recorders.dcb import SQLAlchemyDCBRecorder
+from eventsourcing_alchemy.recorders.registered import RegisteredRecorder
 from eventsourcing_alchemy.settings import Settings, Variables
 
 R = TypeVar("R", bound=SQLAlchemyRecorder)
-A = TypeVar("A", bound=SQLAlchemyAggregateRecorder)
+A = TypeVar("A", bound=RegisteredRecorder)
 T = TypeVar("T", bound=SQLAlchemyTrackingRecorder)
 
 
-class SQLAlchemyFactory(InfrastructureFactory[SQLAlchemyTrackingRecorder]):
+class SQLAlchemyFactory(
+    InfrastructureFactory[SQLAlchemyTrackingRecorder],
+    DCBInfrastructureFactory[SQLAlchemyTrackingRecorder],
+):
     """Makes the recorders of one application or projection.
 
-    The host finds it in the module that `PERSISTENCE_MODULE` names.
+    The library finds it in the module that `PERSISTENCE_MODULE` names.
 
     Args:
-        env: the environment, with the name of the application or projection.
+        env: the environment variables, and the name of the application or projection.
 
     Raises:
         ConfigurationError: if a variable has a value that cannot be used.
     """
 
     CREATE_TABLE = "CREATE_TABLE"
+    CREATE_VIEW_TABLE = "CREATE_VIEW_TABLE"
 
-    aggregate_recorder_class = SQLAlchemyAggregateRecorder
-    application_recorder_class = SQLAlchemyApplicationRecorder
-    tracking_recorder_class = SQLAlchemyTrackingRecorder
-    process_recorder_class = SQLAlchemyProcessRecorder
+    aggregate_recorder_class: type[SQLAlchemyAggregateRecorder] = (
+        SQLAlchemyAggregateRecorder
+    )
+    application_recorder_class: type[SQLAlchemyApplicationRecorder] = (
+        SQLAlchemyApplicationRecorder
+    )
+    tracking_recorder_class: type[SQLAlchemyTrackingRecorder] = (
+        SQLAlchemyTrackingRecorder
+    )
+    process_recorder_class: type[SQLAlchemyProcessRecorder] = SQLAlchemyProcessRecorder
 
     def __init__(self, env: Environment | EnvType | None) -> None:
         super().__init__(env)
-        self.datastore = SQLAlchemyDatastore(Settings.from_env(self.env))
+        settings = Settings.from_env(self.env)
+        takes_part = settings.scoped_session_topic is not None
+        datastore_class = ScopedSessionDatastore if takes_part else SQLAlchemyDatastore
+        self.datastore = datastore_class(settings)
 
     def aggregate_recorder(
         self, purpose: str = "events"
     ) -> SQLAlchemyAggregateRecorder:
-        """A recorder of events, or snapshots, without positions.
+        """Returns a recorder of events or snapshots without positions.
 
         Args:
-            purpose: keeps the records apart from those of other purposes.
+            purpose: keeps these records apart from those of other purposes.
         """
         return self._registered(
-            self.aggregate_recorder_class(self.datastore, self.env.name, purpose)
+            self.aggregate_recorder_class(
+                self.datastore, name=self.env.name, purpose=purpose
+            )
         )
 
     def application_recorder(self) -> SQLAlchemyApplicationRecorder:
-        """The recorder of an application's events."""
+        """Returns the recorder of an application's events."""
         recorder_class = self._class(
             self.APPLICATION_RECORDER_TOPIC, self.application_recorder_class
         )
-        return self._registered(recorder_class(self.datastore, self.env.name))
+        return self._registered(recorder_class(self.datastore, name=self.env.name))
 
     @overload
     def tracking_recorder(self, tracking_recorder_class: type[T]) -> T: ...
@@ -77,7 +98,7 @@ class SQLAlchemyFactory(InfrastructureFactory[SQLAlchemyTrackingRecorder]):
         self,
         tracking_recorder_class: type[SQLAlchemyTrackingRecorder] | None = None,
     ) -> SQLAlchemyTrackingRecorder:
-        """The recorder of a projection's positions, or its materialised view.
+        """Returns the recorder of a projection's positions, or its view.
 
         Args:
             tracking_recorder_class: the class of the view.
@@ -85,18 +106,27 @@ class SQLAlchemyFactory(InfrastructureFactory[SQLAlchemyTrackingRecorder]):
         recorder_class = tracking_recorder_class or self._class(
             self.TRACKING_RECORDER_TOPIC, self.tracking_recorder_class
         )
-        return self._ready(recorder_class(self.datastore, self.env.name))
+        return self._ready(recorder_class(self.datastore, name=self.env.name))
 
     def process_recorder(self) -> SQLAlchemyProcessRecorder:
-        """The recorder of an application that processes the events of others."""
+        """Returns the recorder of a follower or event-sourced projection."""
         recorder_class = self._class(
             self.PROCESS_RECORDER_TOPIC, self.process_recorder_class
         )
-        return self._registered(recorder_class(self.datastore, self.env.name))
+        return self._registered(recorder_class(self.datastore, name=self.env.name))
+
+    def dcb_recorder(self) -> SQLAlchemyDCBRecorder:
+        """Returns the recorder of an application with events that have tags."""
+        return self._registered(SQLAlchemyDCBRecorder(self.datastore, self.env.name))
 
     def env_create_table(self) -> bool:
         """Whether missing tables are to be created."""
         return Variables(self.env).boolean(self.CREATE_TABLE) is not False
+
+    def env_create_view_table(self) -> bool:
+        """Whether those of recorders' `metadata` are to be created, too."""
+        given = Variables(self.env).boolean(self.CREATE_VIEW_TABLE)
+        return self.env_create_table() if given is None else given
 
     def close(self) -> None:
         """Ends the use of the database by all recorders of this factory."""
@@ -111,9 +141,10 @@ class SQLAlchemyFactory(InfrastructureFactory[SQLAlchemyTrackingRecorder]):
         return recorder
 
     def _ready(self, recorder: R) -> R:
-        if self.env_create_table():
-            recorder.create_table()
-        else:
+        creates, creates_own = self.env_create_table(), self.env_create_view_table()
+        if creates:
+            recorder.create_table(of_metadata=creates_own)
+        if not (creates and creates_own):
             recorder.check_table()
         return recorder
 

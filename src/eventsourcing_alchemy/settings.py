@@ -5,17 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from eventsourcing.utils import Environment, strtobool
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine
 
-from eventsourcing_alchemy.dialects.urls import normalise_url
+from eventsourcing_alchemy.dialects.urls import normalise_url, with_prepare_threshold
 from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.host import Environment, strtobool
 
 T = TypeVar("T")
 
 logger = logging.getLogger("eventsourcing_alchemy")
 
 DEFAULT_URL = "sqlite:///eventsourcing.db"
+
+_INSTEAD_OF_URL = "SQLALCHEMY_ENGINE_TOPIC", "SQLALCHEMY_SCOPED_SESSION_TOPIC"
 
 LONGEST_DURATION = 1e7
 """Seconds. Threads and databases cannot wait for ever."""
@@ -53,7 +55,9 @@ class Variables:
         try:
             return convert(value)
         except ValueError as error:
-            shown = str(error) if secret else f"{value!r} is not {accepted}"
+            # A value that is in the wrong place may be one.
+            shown_value = "a URL" if "://" in value else repr(value)
+            shown = str(error) if secret else f"{shown_value} is not {accepted}"
         # Outside of the handler: the context would show a secret.
         raise ConfigurationError(f"{self._name(key)}: {shown}")
 
@@ -73,6 +77,11 @@ class Variables:
         accepted = f"a whole number, at least {least}"
         return self.read(key, _at_least(int, least), accepted, secret=False)
 
+    def count_or_none(self, key: str) -> str | None:
+        """A whole number, at least 0, or the word `none`, as it stands."""
+        accepted = "a whole number, at least 0, or none"
+        return self.read(key, _count_or_none, accepted, secret=False)
+
     def seconds(self, key: str, default: float, least: float = 1e-6) -> float:
         """A duration, above zero unless zero is the least."""
         accepted = f"a number of seconds{' above 0' if least else ', at least 0'}"
@@ -87,8 +96,30 @@ class Variables:
 
     def url(self, key: str) -> URL | None:
         """A database URL, never shown because it may hold a password."""
-        accepted = "a database URL such as postgresql://user@host/database"
+        accepted = "a database URL such as postgresql+psycopg://user@host/db"
         return self.read(key, normalise_url, accepted, secret=True)
+
+
+PERSISTENCE_MODULE = "eventsourcing_alchemy"
+"""The value of the variable of that name that has the library use this package."""
+
+
+def persistence_module_problem(env: Environment) -> str | None:
+    """Why the library does not use this package, None if it may.
+
+    Args:
+        env: of an application or projection.
+    """
+    topic = str(env.get("PERSISTENCE_MODULE", "")).strip()
+    expected = f"set PERSISTENCE_MODULE={PERSISTENCE_MODULE}"
+    if not topic:
+        return (
+            f"PERSISTENCE_MODULE is not set, so the library keeps everything in the "
+            f"memory of this process: {expected}"
+        )
+    if topic != PERSISTENCE_MODULE and topic.replace("-", "_") == PERSISTENCE_MODULE:
+        return f"PERSISTENCE_MODULE is {topic!r}, with a hyphen: {expected}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -97,22 +128,28 @@ class Settings:
 
     Attributes:
         url: the database.
-        schema: the database schema of our tables, None for the default one.
-        engine_topic: topic of an `Engine`, or of a callable that returns one.
-        creator_topic: topic of a callable that returns DBAPI connections.
+        schema: the database schema of the package's tables; None for the default.
+        engine_topic: the topic of an `Engine`, or of a function that returns one.
+        scoped_session_topic: the topic of a `scoped_session`, of an adapter of one, or
+            of a function that returns either.
+        creator_topic: the topic of a function that returns connections of the driver.
         engine_options: keyword arguments for SQLAlchemy's `create_engine()`.
         lock_timeout: seconds to wait for a lock.
         answer_timeout: seconds of silence after which a connection counts as lost.
-        retry_timeout: seconds in which a conflict, or an outage, is tried to overcome.
+        retry_timeout: seconds in which to retry after conflicts and outages.
         subscribe: `auto`, `notify` or `poll`.
-        listen_url: where to LISTEN, None for `url`.
-        poll_interval: seconds between polls at the most, None for the default.
+        listen_url: where to LISTEN; None for `url`.
+        poll_interval: the maximum number of seconds between two looks for new events;
+            None for the default.
         originator_id_type: `uuid` or `text`.
+        engine: the engine of the session, instead of one that `engine_topic` names.
     """
 
     url: URL = field(repr=False)
     schema: str | None = None
     engine_topic: str | None = None
+    scoped_session_topic: str | None = None
+    engine: Engine | None = field(default=None, repr=False)
     creator_topic: str | None = None
     engine_options: dict[str, Any] = field(default_factory=dict)
     lock_timeout: float = 30.0
@@ -123,9 +160,14 @@ class Settings:
     poll_interval: float | None = None
     originator_id_type: str = "uuid"
 
+    @property
+    def has_own_engine(self) -> bool:
+        """Whether the engine is the user's own."""
+        return self.engine is not None or self.engine_topic is not None
+
     @classmethod
     def from_env(cls, env: Environment) -> "Settings":
-        """Reads the settings.
+        """Reads the settings from environment variables.
 
         Args:
             env: the environment of an application or projection.
@@ -135,13 +177,11 @@ class Settings:
         """
         variables = Variables(env)
         interval = variables.seconds("SQLALCHEMY_POLL_INTERVAL", 0)
-        url = variables.url("SQLALCHEMY_URL")
-        if url is None and not variables.text("SQLALCHEMY_ENGINE_TOPIC"):
-            logger.info("SQLALCHEMY_URL is not set, so it is %s", DEFAULT_URL)
         return cls(
-            url=url or normalise_url(DEFAULT_URL),
+            url=_url(variables),
             schema=variables.text("SQLALCHEMY_SCHEMA"),
             engine_topic=variables.text("SQLALCHEMY_ENGINE_TOPIC"),
+            scoped_session_topic=variables.text("SQLALCHEMY_SCOPED_SESSION_TOPIC"),
             creator_topic=variables.text("SQLALCHEMY_CONNECTION_CREATOR_TOPIC"),
             engine_options=_engine_options(variables),
             lock_timeout=variables.seconds("SQLALCHEMY_LOCK_TIMEOUT", 30.0),
@@ -154,6 +194,18 @@ class Settings:
             poll_interval=interval or None,
             originator_id_type=variables.choice("ORIGINATOR_ID_TYPE", "uuid", "text"),
         )
+
+
+def _url(variables: Variables) -> URL:
+    url = variables.url("SQLALCHEMY_URL")
+    is_used = not any(map(variables.text, _INSTEAD_OF_URL))
+    if url is None and is_used:
+        logger.info("SQLALCHEMY_URL is not set: using %s", DEFAULT_URL)
+    url = url or normalise_url(DEFAULT_URL)
+    threshold = variables.count_or_none("SQLALCHEMY_PREPARE_THRESHOLD")
+    if threshold is None or not is_used:
+        return url
+    return with_prepare_threshold(url, threshold)
 
 
 def _engine_options(variables: Variables) -> dict[str, Any]:
@@ -177,6 +229,10 @@ def _at_least(convert: Callable[[str], T], least: float) -> Callable[[str], T]:
         return number
 
     return converted
+
+
+def _count_or_none(value: str) -> str:
+    return value if value.lower() == "none" else str(_at_least(int, 0)(value))
 
 
 def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:

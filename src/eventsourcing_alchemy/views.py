@@ -1,168 +1,202 @@
 """Materialised views: tables that change together with the tracking."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import ClassVar
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, ClassVar, Self
 
-from eventsourcing.persistence import Tracking
-from sqlalchemy import Connection, Executable, MetaData, inspect
+from sqlalchemy import Connection, Executable, MetaData, Table
 from sqlalchemy.orm import Session
 
-from eventsourcing_alchemy.binds import Bind
+from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.host import (
+    Environment,
+    EnvType,
+    InfrastructureFactory,
+    Tracking,
+)
+from eventsourcing_alchemy.orm.event_session import event_session
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
-from eventsourcing_alchemy.upsert_plans import SCHEMAS, planned
-from eventsourcing_alchemy.upserts import Upsert
+from eventsourcing_alchemy.settings import (
+    PERSISTENCE_MODULE,
+    persistence_module_problem,
+)
+from eventsourcing_alchemy.upserts.parameters import Parameters
+from eventsourcing_alchemy.upserts.statement import Upsert
 
-_MAP_OUTSIDE = "eventsourcing_alchemy_schema_translate_map"
+PATIENCE = 0.1
+"""Seconds in which `process()` replaces a stale connection, or retries a conflict."""
 
 
 class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
-    """Base class for views of the events of an application.
+    """Base class for materialised views.
 
-    A subclass declares tables, commands that change them within `processing()`, and
-    queries that read them within `reading()`.
-
-    Attributes:
-        metadata: the tables of the view. With CREATE_TABLE, those that are missing are
-            created when the view is constructed; without, they are yours to create,
-            for instance by Alembic's autogenerate with this as `target_metadata`.
+    A subclass declares its tables in `metadata`, and has methods of two kinds: commands
+    change the tables inside `processing()`, queries read them inside `reading()`.
 
     Args:
         datastore: the database.
-        name: of the projection.
+        name: the name of the projection.
     """
 
-    metadata: ClassVar[MetaData | None] = None
+    metadata: ClassVar[MetaData | None] = MetaData()
 
+    @classmethod
     @contextmanager
-    def transaction(self, bind: Bind | None = None) -> Iterator[Connection]:
-        """As of every recorder; statements find the tables in `SQLALCHEMY_SCHEMA`.
+    def opened(cls, projection_name: str, env: EnvType | None = None) -> Iterator[Self]:
+        """Opens the view for reading, with the settings of its projection.
 
-        Tables that declare a schema of their own are found there.
+        Args:
+            projection_name: the name of the projection, which is also the prefix of its
+                environment variables.
+            env: environment variables, in addition to those of the process.
+
+        Yields:
+            The view. The block closes its connections at the end.
+
+        Raises:
+            ConfigurationError: if `PERSISTENCE_MODULE` is not set or names another
+                module, or a variable has a value that cannot be used.
         """
-        with super().transaction(bind) as connection, self._in_schema(connection):
-            yield connection
+        variables = Environment(projection_name, {**os.environ, **(env or {})})
+        problem = persistence_module_problem(variables)
+        if problem is not None:
+            raise ConfigurationError(problem)
+        constructed: InfrastructureFactory[Self]
+        constructed = InfrastructureFactory.construct(variables)
+        with closing(constructed) as factory:
+            if not isinstance(getattr(factory, "datastore", None), SQLAlchemyDatastore):
+                msg = (
+                    f"PERSISTENCE_MODULE is {variables.get('PERSISTENCE_MODULE')!r}: "
+                    f"{cls.__name__} needs {PERSISTENCE_MODULE}"
+                )
+                raise ConfigurationError(msg)
+            yield factory.tracking_recorder(cls)
 
     @contextmanager
     def processing(self, tracking: Tracking) -> Iterator[Connection]:
-        """A transaction in which an event is processed, once.
+        """Opens a transaction that processes an event exactly once.
 
-        The tracking comes first, so a duplicate fails before any of your statements,
-        and others who process the same application wait here. All of it is committed
-        at the end of the block, together, or nothing if an exception leaves it.
+        The block first records the position of the event. So a duplicate fails before
+        your first statement, and rivals for the same event wait here. At the end, the
+        block commits the position and your changes together. If an exception leaves
+        the block, it commits nothing.
 
         Args:
-            tracking: the application's name, and the position of the event.
+            tracking: the name of the application, and the position of the event.
 
         Yields:
             The connection for your statements.
 
         Raises:
-            IntegrityError: if the event has been processed already.
+            IntegrityError: if the event was already processed.
         """
+        self._refuse_beside_batch(tracking)
         with self.transaction() as connection:
             self._track(connection, tracking)
+            self.datastore.wait_for_commit(connection)
             yield connection
 
-    def process(self, tracking: Tracking, statement: Executable) -> None:
-        """Processes an event by one statement, as in a `processing()` block.
+    def process(
+        self,
+        tracking: Tracking,
+        statement: Executable,
+        parameters: Parameters | Sequence[Parameters] | None = None,
+    ) -> None:
+        """Processes an event with one statement, like a `processing()` block.
 
-        On PostgreSQL, an `upsert()` that reads nothing but its own table is executed
-        together with the tracking: one round trip instead of four.
+        On PostgreSQL, an `upsert()` and the position then take one round trip, not
+        four, provided that the upsert reads nothing but its own row, and the table has
+        no triggers, no policies, and no functions of yours in defaults and constraints.
+        (The package looks for these every 10 seconds.)
 
         Args:
-            tracking: the application's name, and the position of the event.
-            statement: to be executed, if the event has not been processed before.
+            tracking: the name of the application, and the position of the event.
+            statement: the statement to execute, unless the event was already processed.
+            parameters: its parameters, as for `Connection.execute()`.
 
         Raises:
-            IntegrityError: if the event has been processed already.
+            IntegrityError: if the event was already processed.
         """
-        if not self._process_at_once(tracking, statement):
-            with self.processing(tracking) as connection:
-                connection.execute(statement)
+        if self.datastore.is_in_transaction():
+            with self.transaction() as connection:
+                self._track(connection, tracking)
+                connection.execute(statement, parameters)
+            return
+        self._refuse_beside_batch(tracking)
+        name, position = tracking.application_name, tracking.notification_id
+        self.datastore.retrying(
+            lambda: self._process(tracking, statement, parameters),
+            lambda: self.has_tracking_id(name, position) or None,
+            # A runner waits out outages itself, and tells of them at once.
+            timeout=PATIENCE,
+        )
 
-    def _process_at_once(self, tracking: Tracking, statement: Executable) -> bool:
+    def _process(
+        self, tracking: Tracking, statement: Executable, parameters: Any
+    ) -> bool:
+        if not self._process_at_once(tracking, statement, parameters):
+            with self.processing(tracking) as connection:
+                connection.execute(statement, parameters)
+        return True
+
+    def _process_at_once(
+        self, tracking: Tracking, statement: Executable, parameters: Any
+    ) -> bool:
         """Whether it could be one transaction of one statement, and is done."""
         store = self.datastore
-        if store.is_in_transaction() or not isinstance(statement, Upsert):
+        if not isinstance(statement, Upsert) or isinstance(parameters, Sequence):
             return False
-        plan = planned(statement, store.engine.dialect, store.schemas)
-        if plan is None or plan.plan.tracked is None:
+        values = statement.checked(parameters or {})
+        found = statement.planned(store.engine.dialect, store.schemas)
+        if found is None or found.plan.tracked is None:
             return False
-        parameters = {**self._parameters(tracking), **plan.named}
-        with store.writing_alone() as executor:
-            # Without a row, it is a duplicate, or the first event of all.
-            is_done = executor.first(plan.plan.tracked, parameters) is not None
+        if found.plan.target.has_side_effects(self.datastore.reading):
+            return False  # They would see the database as it was before the wait.
+        both = {**self._parameters(tracking), **found.by_name(values)}
+        tracked = found.plan.tracked
+        # Without a row, it is a duplicate, or the first event of all.
+        is_done = (
+            store.alone(lambda executor: executor.first(tracked, both)) is not None
+        )
         if is_done:
-            store.hint(self._topic)
+            self._has_tracked(tracking)
         return is_done
 
-    @contextmanager
-    def session(self, tracking: Tracking) -> Iterator[Session]:
-        """As `processing()`, with an ORM session, which is committed at the end.
+    def table_name(self, table: Table) -> str:
+        """Returns the name of a table of this view, to use in text SQL.
 
-        The session works in a savepoint: `session.rollback()` undoes what it did, not
-        the tracking.
+        While a view is being rebuilt, its tables have other names.
 
         Args:
-            tracking: the application's name, and the position of the event.
+            table: a table of `metadata`.
+
+        Returns:
+            The name with its schema, quoted if necessary.
+        """
+        preparer = self.datastore.engine.dialect.identifier_preparer
+        schema = self.datastore.schemas.get(table.schema, table.schema)
+        name = preparer.format_table(table, use_schema=False)
+        return name if schema is None else f"{preparer.quote_schema(schema)}.{name}"
+
+    @contextmanager
+    def session(self, tracking: Tracking | None = None) -> Iterator[Session]:
+        """Opens a transaction, like `processing()`, and yields an ORM session.
+
+        The block commits the session at its end. The session works in a savepoint:
+        `session.rollback()` undoes what the session did, not the tracking.
+
+        Args:
+            tracking: the name of the application, and the position of the event. None
+                opens a transaction that processes no event.
 
         Yields:
             The session.
 
         Raises:
-            IntegrityError: if the event has been processed already.
+            IntegrityError: if the event was already processed.
         """
-        with (
-            self.processing(tracking) as connection,
-            Session(connection, join_transaction_mode="create_savepoint") as session,
-        ):
+        block = self.transaction() if tracking is None else self.processing(tracking)
+        with block as connection, event_session(connection) as session:
             yield session
-            session.commit()
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection for queries; what is written through it is rolled back.
-
-        Inside of `transaction()` or `processing()`, it sees what was written there.
-
-        Yields:
-            The connection.
-        """
-        with (
-            self.datastore.reading() as connection,
-            self._in_schema(connection),
-        ):
-            yield connection
-
-    @contextmanager
-    def _in_schema(self, connection: Connection) -> Iterator[None]:
-        before = connection.get_execution_options()
-        current = before.get(SCHEMAS)
-        # Views of different schemas may take part in one transaction.
-        outside = before.get(_MAP_OUTSIDE, current)
-        ours = self.datastore.options.get(SCHEMAS, outside)
-        if ours == current:
-            yield
-            return
-        connection.execution_options(**{SCHEMAS: ours, _MAP_OUTSIDE: outside})
-        try:
-            yield
-        finally:
-            connection.execution_options(**{SCHEMAS: current})
-
-    def _missing_tables(self, connection: Connection) -> list[str]:
-        inspector = inspect(connection)
-        declared = self.metadata.sorted_tables if self.metadata is not None else []
-        schema = self.datastore.settings.schema
-        return super()._missing_tables(connection) + [
-            table.fullname
-            for table in declared
-            if not inspector.has_table(table.name, table.schema or schema)
-        ]
-
-    def _create_tables(self, connection: Connection) -> None:
-        super()._create_tables(connection)
-        if self.metadata is not None:
-            with self._in_schema(connection):
-                self.metadata.create_all(connection)

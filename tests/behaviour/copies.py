@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.synchronize import Barrier
 
-from eventsourcing_alchemy.leases import Lease
+from eventsourcing_alchemy.runners.lease import Lease
 from factories import construct_factory
 
 

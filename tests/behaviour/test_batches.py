@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from time import sleep
 from typing import Any, ClassVar
 
 import pytest
@@ -16,15 +18,17 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.projection import EventSourcedProjection
 
+from backends import Capability
 from behaviour.workers import DeliberateError, new_events
 from conversations import conversation
 from eventsourcing_alchemy import (
     SQLAlchemyApplicationRecorder,
     SQLAlchemyFactory,
     SQLAlchemyProjectionRunner,
-    batches,
 )
-from eventsourcing_alchemy.batches import Batches, can_share_transactions
+from eventsourcing_alchemy.runners import batching as batches
+from eventsourcing_alchemy.runners.batching import Batches, can_share_transactions
+from eventsourcing_alchemy.runners.forgotten_tracking import ForgottenTracking
 from positions import Positions
 
 NAME = "upstream"
@@ -51,7 +55,7 @@ def tracking(notification: Notification) -> Tracking:
 
 
 def large(view: Positions, is_to_stop: Callable[[], bool] = lambda: False) -> Batches:
-    made = Batches(view, 500, is_to_stop)
+    made = Batches(view, NAME, 500, is_to_stop, ForgottenTracking(view, NAME))
     made.size = 500
     return made
 
@@ -61,6 +65,7 @@ def without_limit_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "LONGEST_BATCH", 60.0)
 
 
+@pytest.mark.needs(Capability.KNOWN_SIDE_EFFECTS)
 def test_is_one_transaction_with_two_records_of_the_position(
     view: Positions, notifications: Sequence[Notification]
 ) -> None:
@@ -118,6 +123,20 @@ def test_sees_what_it_has_written(
 
     large(view).process(notifications[:5], process)
     assert seen == [(n, n) for n in range(1, 6)]
+
+
+def test_options_of_a_connection_are_those_of_one_event(
+    view: Positions, notifications: Sequence[Notification]
+) -> None:
+    seen = []
+
+    def process(notification: Notification) -> None:
+        with view.processing(tracking(notification)) as connection:
+            seen.append(connection.get_execution_options().get("mine"))
+            connection.execution_options(mine=notification.id)
+
+    large(view).process(notifications[:3], process)
+    assert seen == [None, None, None]
 
 
 def test_refuses_what_was_processed_within_it(
@@ -190,14 +209,49 @@ def test_ends_when_it_is_old(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batches, "LONGEST_BATCH", 0.0)
-    assert large(view).process(notifications, lambda n: view.note(tracking(n))) == 1
+    few = notifications[:5]
+    assert large(view).process(few, lambda n: view.note(tracking(n))) == 1
     assert view.max_tracking_id(NAME) == 1
+
+
+@pytest.mark.needs(Capability.MVCC)
+def test_ends_later_while_there_is_a_backlog_and_nobody_waits(
+    view: Positions,
+    notifications: Sequence[Notification],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches, "LONGEST_BATCH", 0.0)
+    monkeypatch.setattr(batches, "LONGEST_BATCH_BEHIND", 60.0)
+    made, left, counts = large(view), list(notifications), []
+    made.found(500)
+
+    def process(notification: Notification) -> None:
+        view.note(tracking(notification))
+        if notification.id == 100:
+            waiting.append(threads.submit(view.wait, NAME, 100, 10.0))
+            while not view.is_awaited():
+                sleep(0.001)
+
+    waiting: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as threads:
+        counts.append(made.process(left, process))
+        waiting[0].result()
+        more = Batches(view, NAME, 400, lambda: False, ForgottenTracking(view, NAME))
+        more.size = 300
+        more.found(400)
+        counts.append(more.process(left[100:], process))
+        counts.append(more.process(left[400:], process))
+    assert counts == [100, 300, 100]
 
 
 def test_grow_while_nothing_fails(
     view: Positions, notifications: Sequence[Notification]
 ) -> None:
-    made, left, counts = Batches(view, 100, lambda: False), list(notifications), []
+    made, left, counts = (
+        Batches(view, NAME, 100, lambda: False, ForgottenTracking(view, NAME)),
+        list(notifications),
+        [],
+    )
     while left:
         counts.append(made.process(left, lambda n: view.note(tracking(n))))
         del left[: counts[-1]]

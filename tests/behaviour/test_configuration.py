@@ -7,6 +7,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,23 +17,46 @@ import pytest
 from eventsourcing.application import Application
 from eventsourcing.persistence import (
     ConnectionUnavailableError,
+    DatabaseError,
     DataError,
     InfrastructureFactory,
     InfrastructureFactoryError,
     IntegrityError,
     OperationalError,
+    PersistenceError,
     ProgrammingError,
     StoredEvent,
     Tracking,
 )
 from eventsourcing.utils import Environment
-from sqlalchemy import Engine, QueuePool, StaticPool, create_engine, text
+from sqlalchemy import (
+    Engine,
+    Pool,
+    QueuePool,
+    SingletonThreadPool,
+    StaticPool,
+    create_engine,
+    literal,
+    select,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
 
 from backends import Backend, Capability
 from behaviour.workers import ids, new_events
-from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
+from eventcounters import EventCounters
+from eventsourcing_alchemy import (
+    Settings,
+    SQLAlchemyApplicationRecorder,
+    SQLAlchemyFactory,
+)
+from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.resilience.error_classification import (
+    ErrorKind,
+    error_kind_of,
+)
 from factories import OpenFactory, construct_factory
 
 TopicOf = Callable[[object], str]
@@ -90,7 +115,7 @@ def test_empty_values_are_defaults(tmp_path: Path, monkeypatch: Any) -> None:
         (f"postgres://u:{SECRET}@host/db", "no SQLAlchemy dialect"),
         (f"nonesuch://u:{SECRET}@host/db", "no SQLAlchemy dialect"),
         (f"postgresql+nonesuch://u:{SECRET}@host/db", "no SQLAlchemy dialect"),
-        (f"sqlite://u:{SECRET}@host/db", "does not fit"),
+        (f"sqlite://u:{SECRET}@host/db", "does not accept"),
         (f"mssql+pyodbc://u:{SECRET}@host/db", r"pyodbc.*pip install"),
     ],
 )
@@ -112,6 +137,105 @@ def test_wrong_urls(url: str, problem: str) -> None:
 def test_urls_that_would_fail_later(url: str, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem) as failure:
         SQLAlchemyFactory({"SQLALCHEMY_URL": url})
+    assert SECRET not in "".join(traceback.format_exception(failure.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql+pymysql://root:{}@127.0.0.1:1/db?connect_timeout=abc",
+        "mysql+pymysql://root:{}@127.0.0.1:1/db?connect_timeout=1&connect_timeout=2",
+        "mysql+pymysql://root:{}@127.0.0.1:1/db?nonesuch=1",
+        "mysql+pymysql://root:{}@127.0.0.1:1/db?ssl_ca=/nonesuch",
+        "mysql+pymysql://root:{}@127.0.0.1:1/db?connect_timeout=2.5",
+        "mysql+pymysql://root:{}@127.0.0.1:1/db?charset=nonesuch",
+        "postgresql+psycopg://u:{}@127.0.0.1:1/db?connect_timeout=abc",
+        "postgresql+psycopg://u:{}@127.0.0.1:1/db?connect_timeout=2.5",
+        "postgresql+psycopg://u:{}@127.0.0.1:1/db?keepalives=abc",
+        "postgresql+psycopg://u:{}@127.0.0.1:1/db?prepare_threshold=abc",
+    ],
+)
+def test_options_of_urls_that_do_not_fit(url: str) -> None:
+    with (
+        pytest.raises(
+            ConfigurationError, match=r"option.* does not fit|does not accept"
+        ) as e,
+        closing(SQLAlchemyFactory({"SQLALCHEMY_URL": url.format(SECRET)})) as factory,
+    ):
+        factory.application_recorder()
+    assert SECRET not in "".join(traceback.format_exception(e.value))
+
+
+@pytest.mark.needs(Capability.PREPARED_PLANS)
+@pytest.mark.parametrize(("value", "threshold"), [("none", None), ("0", 0)])
+def test_statements_are_prepared_as_told(
+    backend: Backend, open_factory: OpenFactory, value: str, threshold: int | None
+) -> None:
+    url = f"{backend.url}?prepare_threshold={value}"
+    recorder = open_factory(SQLALCHEMY_URL=url).application_recorder()
+    recorder.insert_events(new_events(3))
+    with recorder.datastore.statement() as executor:
+        assert executor.driver_connection.prepare_threshold == threshold
+
+
+@pytest.mark.needs(Capability.PREPARED_PLANS)
+@pytest.mark.parametrize(
+    ("variable", "query", "threshold"),
+    [("None", "", None), ("0", "", 0), ("none", "?prepare_threshold=7", 7)],
+)
+def test_a_variable_says_when_statements_are_prepared(
+    backend: Backend,
+    open_factory: OpenFactory,
+    variable: str,
+    query: str,
+    threshold: int | None,
+) -> None:
+    env = {
+        "SQLALCHEMY_URL": f"{backend.url}{query}",
+        "SQLALCHEMY_PREPARE_THRESHOLD": variable,
+    }
+    datastore = open_factory(**env).application_recorder().datastore
+    with datastore.statement() as executor:
+        assert executor.driver_connection.prepare_threshold == threshold
+
+
+@pytest.mark.needs(Capability.PREPARED_PLANS)
+@pytest.mark.parametrize("option", ["sslmode=abc", "nonesuch=1"])
+def test_options_that_nobody_understands_are_not_tried_again(
+    backend: Backend, option: str
+) -> None:
+    engine = create_engine(f"{backend.url}?{option}")
+    with pytest.raises(DBAPIError) as failure:
+        engine.connect()
+    kind = error_kind_of(failure.value, dialect_for(engine.name))
+    assert kind in {ErrorKind.REFUSED, ErrorKind.LASTING}
+
+
+@pytest.mark.parametrize("value", ["-1", "2.5", "never"])
+def test_values_that_are_no_threshold(value: str) -> None:
+    accepted = "PREPARE_THRESHOLD: .* is not a whole number, at least 0, or none"
+    with pytest.raises(ConfigurationError, match=accepted):
+        SQLAlchemyFactory({"SQLALCHEMY_PREPARE_THRESHOLD": value})
+
+
+def test_a_threshold_for_a_driver_that_has_none() -> None:
+    env = {
+        "SQLALCHEMY_URL": "mysql+pymysql://host/db",
+        "SQLALCHEMY_PREPARE_THRESHOLD": "none",
+    }
+    with pytest.raises(
+        ConfigurationError, match=r"'mysql\+pymysql' has no such option"
+    ):
+        SQLAlchemyFactory(env)
+    # An engine of the user's own has options of its own.
+    own = Environment(env={**env, "SQLALCHEMY_ENGINE_TOPIC": "own:engine"})
+    assert Settings.from_env(own).engine_topic == "own:engine"
+
+
+def test_a_url_in_the_wrong_variable_is_not_shown() -> None:
+    env = {"SQLALCHEMY_POOL_SIZE": f"postgresql://u:{SECRET}@host/db"}
+    with pytest.raises(ConfigurationError, match="POOL_SIZE: a URL is not") as failure:
+        SQLAlchemyFactory(env)
     assert SECRET not in "".join(traceback.format_exception(failure.value))
 
 
@@ -138,6 +262,42 @@ def test_in_memory_engine_that_threads_share(topic_of: TopicOf) -> None:
     with pytest.raises(ConfigurationError, match="poolclass=QueuePool"):
         SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": topic_of(engine)})
     engine.dispose()
+
+
+@pytest.mark.parametrize("poolclass", [StaticPool, SingletonThreadPool])
+def test_engine_that_lends_a_connection_twice(
+    topic_of: TopicOf, poolclass: type[Pool]
+) -> None:
+    engine = create_engine("postgresql+psycopg://localhost/db", poolclass=poolclass)
+    with pytest.raises(ConfigurationError, match=poolclass.__name__):
+        SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": topic_of(engine)})
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_own_engine_that_is_opened_again(
+    backend: Backend, open_factory: OpenFactory, topic_of: TopicOf
+) -> None:
+    """What listens to it does not become more."""
+    engine = create_engine(backend.url)
+    topic = topic_of(engine)
+    counts = []
+    for _ in range(3):
+        factory = open_factory(SQLALCHEMY_ENGINE_TOPIC=topic)
+        assert factory.application_recorder().insert_events(new_events())
+        counts.append(count_listeners(engine))
+        factory.close()
+    engine.dispose()
+    assert counts == counts[:1] * 3
+
+
+def count_listeners(engine: Engine) -> int:
+    ends: list[Any] = [engine, engine.pool, engine.dialect]
+    registries = [each.dispatch for each in ends]
+    return sum(
+        len(list(getattr(registry, name)))
+        for registry in registries
+        for name in registry._event_names
+    )
 
 
 def test_missing_driver_of_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,11 +346,27 @@ def test_missing_tables(open_factory: OpenFactory) -> None:
 
 
 @pytest.mark.needs(Capability.SHARED)
+def test_tables_of_views_are_created_by_others(
+    open_factory: OpenFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "eventsourcing_alchemy")
+    factory = open_factory(CREATE_VIEW_TABLE="no")
+    assert factory.application_recorder().insert_events(new_events()) == [1]
+    with pytest.raises(ProgrammingError, match="lacks event_counters"):
+        factory.tracking_recorder(EventCounters)
+    assert not caplog.messages
+    open_factory().tracking_recorder(EventCounters)
+    (said,) = caplog.messages
+    assert "set CREATE_VIEW_TABLE=no if you have one" in said
+    factory.tracking_recorder(EventCounters)
+
+
+@pytest.mark.needs(Capability.SHARED)
 def test_outdated_tables(open_factory: OpenFactory) -> None:
     recorder = open_factory().application_recorder()
-    with recorder.transaction() as connection:
+    with recorder.datastore.engine.begin() as connection:
         connection.execute(text("DROP TABLE es_tracking"))
-    with pytest.raises(ProgrammingError, match="lacks the tables es_tracking, and"):
+    with pytest.raises(ProgrammingError, match="lacks es_tracking, and"):
         open_factory(CREATE_TABLE="no").application_recorder()
 
 
@@ -237,6 +413,19 @@ def test_wrong_ids(open_factory: OpenFactory) -> None:
         assert recorder.max_notification_id() is None
 
 
+def test_uuids_are_read_by_their_text(factory: SQLAlchemyFactory) -> None:
+    originator_id = uuid4()
+    event = StoredEvent(originator_id, 1, "topic", b"")
+    for recorder in factory.application_recorder(), factory.aggregate_recorder():
+        recorder.insert_events([event])
+        for spelling in str(originator_id), originator_id.hex.upper():
+            assert recorder.select_events(spelling) == [event]
+        assert recorder.select_events(str(uuid4())) == []
+        again = replace(event, originator_id=str(originator_id))
+        with pytest.raises(DataError, match="set ORIGINATOR_ID_TYPE=text"):
+            recorder.insert_events([again])
+
+
 @pytest.mark.parametrize(
     ("event", "problem"),
     [
@@ -245,6 +434,9 @@ def test_wrong_ids(open_factory: OpenFactory) -> None:
         (StoredEvent(uuid4(), 2**63, "topic", b""), "that fits into 64 bits"),
         (StoredEvent(uuid4(), 1.5, "topic", b""), "not a whole number"),  # type: ignore[arg-type]
         (StoredEvent(uuid4(), 1, "\ud83d", b""), "half of a surrogate pair"),
+        (StoredEvent(uuid4(), 1, None, b""), "topic None is a NoneType"),  # type: ignore[arg-type]
+        (StoredEvent(uuid4(), 1, "topic", None), "is a NoneType: expected bytes"),  # type: ignore[arg-type]
+        (StoredEvent(uuid4(), 1, "topic", "text"), "is a str: expected bytes"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_events(
@@ -267,6 +459,33 @@ def test_states_are_not_in_errors(
         recorder.insert_events([event])
     shown = "".join(traceback.format_exception(failure.value)) + caplog.text
     assert SECRET not in shown
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_states_are_not_in_errors_of_constraints(factory: SQLAlchemyFactory) -> None:
+    recorder = factory.application_recorder()
+    check = "ALTER TABLE es_events ADD CONSTRAINT no_such CHECK (topic <> 'no')"
+    with recorder.datastore.engine.begin() as connection:
+        connection.execute(text(check))
+    event = StoredEvent(uuid4(), 1, "no", SECRET.encode())
+    for events in [event], [*new_events(), event]:
+        with pytest.raises(DatabaseError, match="no_such") as failure:
+            recorder.insert_events(events)
+        shown = "".join(traceback.format_exception(failure.value))
+        assert SECRET not in shown
+        assert SECRET.encode().hex() not in shown
+
+
+@pytest.mark.parametrize("driver", ["mysql+cymysql", "mariadb+pyodbc"])
+def test_drivers_that_are_not_tested(driver: str) -> None:
+    env = {
+        "PERSISTENCE_MODULE": "eventsourcing_alchemy",
+        "SQLALCHEMY_URL": f"{driver}://user:sesame@127.0.0.1/test",
+    }
+    with pytest.raises(ConfigurationError, match="is not supported: ") as refused:
+        construct_factory("Application", env)
+    assert "+pymysql" in str(refused.value)
+    assert "sesame" not in str(refused.value)
 
 
 def test_wrong_names(env: dict[str, str]) -> None:
@@ -293,6 +512,61 @@ def test_negative_limits(factory: SQLAlchemyFactory) -> None:
     recorder.insert_events(new_events())
     assert recorder.select_notifications(None, 0) == []
     assert recorder.select_notifications(2**63 - 1, 10) == []
+
+
+@pytest.mark.parametrize("number", ["5", 1.5])
+def test_bounds_that_are_no_numbers(factory: SQLAlchemyFactory, number: Any) -> None:
+    recorder, tracking = factory.application_recorder(), factory.tracking_recorder()
+    for call in (
+        lambda: recorder.select_notifications(number, 1),
+        lambda: recorder.select_notifications(1, number),
+        lambda: recorder.select_notifications(1, 1, stop=number),
+        lambda: recorder.subscribe(gt=number),
+        lambda: recorder.subscribe(topics=number),
+        lambda: recorder.select_events(uuid4(), gt=number),
+        lambda: recorder.select_events(uuid4(), lte=number),
+        lambda: recorder.select_events(uuid4(), limit=number),
+        lambda: tracking.wait("upstream", number),
+    ):
+        with pytest.raises((ProgrammingError, DataError), match="expected"):
+            call()
+
+
+def test_bounds_beyond_64_bits(factory: SQLAlchemyFactory) -> None:
+    recorder = factory.application_recorder()
+    (event,) = new_events()
+    recorder.insert_events([event])
+    beyond = 2**63
+    assert len(recorder.select_notifications(-beyond - 1, 1, stop=beyond)) == 1
+    assert recorder.select_notifications(beyond, 1) == []
+    assert recorder.select_notifications(1, 1, stop=-beyond - 1) == []
+    select = partial(recorder.select_events, event.originator_id)
+    assert select(gt=-beyond - 1, lte=beyond) == [event]
+    assert select(gt=beyond) == select(lte=-beyond - 1) == []
+
+
+@pytest.mark.parametrize("position", [None, "5", 1.5, 2**63])
+def test_wrong_positions(factory: SQLAlchemyFactory, position: Any) -> None:
+    recorder = factory.tracking_recorder()
+    with pytest.raises(DataError, match=r"position .* fits into 64 bits"):
+        recorder.insert_tracking(Tracking("upstream", position))
+    assert recorder.max_tracking_id("upstream") is None
+    with pytest.raises(DataError, match="name None is a NoneType: expected a string"):
+        recorder.max_tracking_id(None)  # type: ignore[arg-type]
+
+
+def test_errors_of_the_driver_itself_are_no_outage(factory: SQLAlchemyFactory) -> None:
+    """More parameters than it, or the database, takes. (Some take any number.)"""
+    recorder = factory.application_recorder()
+    many = select(literal(1)).where(literal(1).in_(range(70_000)))
+    faults: set[ErrorKind] = set()
+    try:
+        with recorder.transaction() as connection:
+            connection.execute(many)
+    except PersistenceError as error:
+        faults.add(error_kind_of(error, recorder.datastore.dialect))
+    assert faults <= {ErrorKind.LASTING}
+    assert recorder.insert_events(new_events()) == [1]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +603,8 @@ def test_recorder_topic(open_factory: OpenFactory) -> None:
 def test_lock_timeout(open_factory: OpenFactory) -> None:
     holder = open_factory().application_recorder()
     holder.insert_events(new_events())
-    waiter = open_factory(SQLALCHEMY_LOCK_TIMEOUT="0.1").application_recorder()
+    variables = {"SQLALCHEMY_LOCK_TIMEOUT": "0.1", "SQLALCHEMY_RETRY_TIMEOUT": "0.1"}
+    waiter = open_factory(**variables).application_recorder()
     with holder.transaction():
         holder.insert_events(new_events())
         with pytest.raises(OperationalError):
@@ -406,7 +681,7 @@ def test_connection_creator_topic(
 
 @pytest.mark.parametrize(
     ("found", "problem"),
-    [(lambda: 42, "but gives 'int'"), ("a text", "is not callable")],
+    [(lambda: 42, "it gives 'int'"), ("a text", "is not callable")],
 )
 def test_wrong_engine_topics(found: object, problem: str, topic_of: TopicOf) -> None:
     with pytest.raises(ConfigurationError, match=problem):

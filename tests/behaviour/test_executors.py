@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
+from psycopg import ClientCursor
 from sqlalchemy import create_engine, event
 
 from backends import Backend, Capability
@@ -94,7 +95,7 @@ def interrupt(
     return interrupting
 
 
-@pytest.mark.needs(Capability.SHARED)
+@pytest.mark.needs(Capability.SHARED, Capability.OWN_CURSOR)
 def test_interrupted_statement_leaves_no_lock(
     recorder: SQLAlchemyApplicationRecorder,
     interrupt: Callable[..., AbstractContextManager[None]],
@@ -109,7 +110,7 @@ def test_interrupted_statement_leaves_no_lock(
     assert recorder.insert_events(new_events()) == [before + 1]
 
 
-@pytest.mark.needs(Capability.SHARED)
+@pytest.mark.needs(Capability.SHARED, Capability.OWN_CURSOR)
 @pytest.mark.parametrize("is_executed", [False, True])
 def test_exception_of_a_signal_handler_is_no_error_of_the_database(
     recorder: SQLAlchemyApplicationRecorder,
@@ -235,3 +236,23 @@ def test_texts_in_the_encoding_of_the_session(
     with closing(construct_factory("Application", env)) as factory:
         factory.application_recorder().insert_events([stored])
     assert list(recorder.select_events(stored.originator_id)) == [stored]
+
+
+@pytest.mark.needs(Capability.NOTIFY, Capability.OWN_CURSOR)
+def test_cursors_that_bind_values_themselves(
+    backend: Backend, env: dict[str, str], topic_of: Callable[[object], str]
+) -> None:
+    """They cannot have results in binary form."""
+    engine = create_engine(
+        normalise_url(backend.url), connect_args={"cursor_factory": ClientCursor}
+    )
+    env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(engine)
+    with closing(construct_factory("Application", env)) as factory:
+        recorder = factory.application_recorder()
+        for count in (1, 3):
+            stored = new_events(count)
+            recorder.insert_events(stored)
+            assert recorder.select_events(stored[0].originator_id) == stored
+        assert ids(recorder) == [1, 2, 3, 4]
+        assert recorder.reader.age(1) is not None
+    engine.dispose()

@@ -24,11 +24,11 @@ from sqlalchemy import event, text
 from backends import Backend, Capability
 from behaviour.copies import acquire, acquire_and_die
 from eventsourcing_alchemy import SQLAlchemyDatastore, SQLAlchemyFactory
-from eventsourcing_alchemy import leases as module
-from eventsourcing_alchemy.dialects import types
-from eventsourcing_alchemy.lease_rows import Holding, LeaseRow
-from eventsourcing_alchemy.leases import Lease
-from eventsourcing_alchemy.tables import leases
+from eventsourcing_alchemy.runners import lease as module
+from eventsourcing_alchemy.runners.lease import Lease
+from eventsourcing_alchemy.runners.lease_rows import Holding, LeaseRow
+from eventsourcing_alchemy.schema import types
+from eventsourcing_alchemy.schema.tables import leases
 from factories import OpenFactory
 from processes import barrier, in_processes
 
@@ -303,7 +303,7 @@ def test_what_cannot_be(datastore: SQLAlchemyDatastore) -> None:
             Lease(datastore, *names)
     with pytest.raises(DataError, match="holder"):
         lease(datastore, holder="x" * 256)
-    for duration in (0, -1, float("nan")):
+    for duration in (0, -1, float("nan"), float("inf"), 1e300):
         with pytest.raises(ProgrammingError, match="duration is"):
             lease(datastore, duration)
 
@@ -393,6 +393,27 @@ class TestHolding:
             assert not mine.is_held
         assert rival.renew()
 
+    def test_it_ends_however_slow_the_database_is(
+        self, datastore: SQLAlchemyDatastore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A lease that takes longer to renew than it lasts is over before."""
+
+        def stall(*_: Any) -> None:
+            Event().wait(MOMENT)
+
+        def is_kept() -> bool:
+            return str(mine) in {thread.name for thread in threading.enumerate()}
+
+        mine = lease(datastore, MOMENT)
+        assert mine.acquire()
+        with mine.holding(Event()):
+            event.listen(datastore.engine, "before_cursor_execute", stall)
+            until(lambda: "takes longer than it lasts" in caplog.text)
+            assert not mine.is_held
+        until(lambda: not is_kept())
+        event.remove(datastore.engine, "before_cursor_execute", stall)
+        assert levels(caplog) == [logging.WARNING]
+
     def test_its_loss_is_logged_once(
         self, datastore: SQLAlchemyDatastore, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -443,24 +464,24 @@ def levels(caplog: pytest.LogCaptureFixture) -> list[int]:
 
 def hide(datastore: SQLAlchemyDatastore) -> None:
     """Make every statement about leases fail."""
-    with datastore.transaction() as connection:
+    with datastore.engine.begin() as connection:
         connection.execute(text("ALTER TABLE es_leases RENAME TO hidden_leases"))
 
 
 def bring_back(datastore: SQLAlchemyDatastore) -> None:
-    with datastore.transaction() as connection:
+    with datastore.engine.begin() as connection:
         connection.execute(text("ALTER TABLE hidden_leases RENAME TO es_leases"))
 
 
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets the clock of PostgreSQL, for the statements of a datastore."""
+    """Sets the clock of a database, for the statements of a datastore."""
 
     def set_clock(datastore: SQLAlchemyDatastore, now: datetime) -> None:
         clock = f"TIMESTAMPTZ '{now.isoformat()}'"
-        monkeypatch.setitem(types._NOW, "postgresql", clock)
+        monkeypatch.setitem(types._NOW, datastore.engine.dialect.name, clock)
         datastore.engine.clear_compiled_cache()
-        datastore._lender._compiled.cache_clear()
+        datastore._checkout._compiled.cache_clear()
 
     return set_clock
 

@@ -14,8 +14,8 @@ from eventsourcing.persistence import (
 from sqlalchemy import make_url
 
 from backends import Backend, Capability
+from eventsourcing_alchemy.database.wakeups import hints
 from eventsourcing_alchemy.errors import ConfigurationError
-from eventsourcing_alchemy.hints import hints
 from factories import OpenFactory, construct_factory
 from leaks import PATIENCE
 
@@ -111,7 +111,10 @@ class TestKept:
         for name in NAMES:
             writer = open_factory(name, SQLALCHEMY_URL=writers).application_recorder()
             reader = open_factory(name).application_recorder()
-            with reader.subscribe(), hints.waiting(reader.events_topic) as waiter:
+            with (
+                reader.subscribe(),
+                hints.waiting(reader.reader.events_topic) as waiter,
+            ):
                 writer.insert_events([an_event(uuid4())])
                 assert waiter.wait(PATIENCE)
 

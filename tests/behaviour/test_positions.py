@@ -24,6 +24,8 @@ from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFacto
 from factories import OpenFactory
 from processes import barrier, in_processes
 
+pytestmark = pytest.mark.observed
+
 GRACE = 0.3
 """Seconds in which what is not waiting would have ended."""
 
@@ -102,6 +104,19 @@ def test_first_position_is_one(recorder: ApplicationRecorder) -> None:
     assert recorder.max_notification_id() == 5
 
 
+@pytest.mark.parametrize("count", [19, 20, 21, 40, 45])
+def test_many_at_once(recorder: ApplicationRecorder, count: int) -> None:
+    """However many rows a statement brings, each event has its own position."""
+    recorder.insert_events(new_events())
+    recorded = [event for _ in range(count) for event in new_events()]
+    assert recorder.insert_events(recorded) == list(range(2, count + 2))
+    found = recorder.select_notifications(2, count)
+    assert [each.id for each in found] == list(range(2, count + 2))
+    assert [each.originator_id for each in found] == [
+        each.originator_id for each in recorded
+    ]
+
+
 def test_others_wait_to_append(recorder: SQLAlchemyApplicationRecorder) -> None:
     held = Held(recorder, 2)
     with held.open() as first, appending(recorder, threads=4) as others:
@@ -173,6 +188,21 @@ def test_conflict_leaves_no_gap(recorder: ApplicationRecorder) -> None:
     assert ids(recorder) == [1, 2, 3]
 
 
+def test_conflict_among_many_leaves_nothing(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    """Also of the rows that the same statement has brought before, in a savepoint."""
+    recorded = new_events()
+    recorder.insert_events(recorded)
+    many = [event for _ in range(45) for event in new_events()]
+    with recorder.transaction() as connection:
+        recorder.insert_events(new_events())
+        with pytest.raises(IntegrityError), connection.begin_nested():
+            recorder.insert_events([*many[:33], *recorded, *many[33:]])
+    assert ids(recorder) == [1, 2]
+    assert recorder.insert_events(many) == list(range(3, 48))
+
+
 @pytest.mark.needs(Capability.SHARED)
 def test_each_application_has_its_own(open_factory: OpenFactory) -> None:
     recorders = [open_factory(name).application_recorder() for name in ("One", "Two")]
@@ -232,3 +262,27 @@ def test_no_reader_ever_sees_a_gap(env: dict[str, str]) -> None:
     )
     assert followed == [everything, everything]
     assert all(len(ends) > 1 for ends in pages), "too late to see anything happen"
+
+
+def test_application_that_nobody_has_registered(factory: SQLAlchemyFactory) -> None:
+    """Its first append does so, in the same transaction."""
+    recorder = SQLAlchemyApplicationRecorder(factory.datastore, "unregistered")
+    recorder.create_table()
+    assert recorder.insert_events(new_events(2)) == [1, 2]
+    assert ids(recorder) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "position"), [("id = id + 100", 2), ("last_notification_id = 7", 8)]
+)
+def test_row_of_the_application_that_others_change(
+    recorder: SQLAlchemyApplicationRecorder, change: str, position: int
+) -> None:
+    """Nothing that was known of it is believed."""
+    recorder.insert_events(new_events())
+    with recorder.transaction() as connection:
+        connection.exec_driver_sql(f"UPDATE es_applications SET {change}")  # noqa: S608
+    assert recorder.insert_events(new_events()) == [position]
+    assert recorder.insert_events(new_events()) == [position + 1]
+    found = recorder.select_notifications(2, 10)
+    assert [each.id for each in found] == [position, position + 1]

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import Queue
-from threading import Event
+from threading import Event, Thread
+from threading import enumerate as enumerate_threads
+from time import monotonic
 from uuid import UUID
 
 import pytest
@@ -17,10 +19,11 @@ from eventsourcing.persistence import OperationalError
 from backends import Capability
 from behaviour.workers import come_up
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder
-from eventsourcing_alchemy.dialects import fork_guard
+from eventsourcing_alchemy.dialects.sqlite import fork_guard
 from processes import barrier, forking, in_forks, in_processes
 
 pytestmark = [
+    pytest.mark.faults,
     pytest.mark.needs(Capability.SHARED),
     pytest.mark.filterwarnings(
         "ignore:.*multi-threaded, use of fork:DeprecationWarning"
@@ -230,3 +233,28 @@ def test_child_subscribes_to_inherited_application(
 def test_twenty_processes_come_up_on_an_empty_database(env: dict[str, str]) -> None:
     positions = in_processes([partial(come_up, env, barrier(20))] * 20)
     assert sorted(position or 0 for position in positions) == list(range(1, 21))
+
+
+@pytest.mark.needs(Capability.NOTIFY)
+def test_subscription_ends_while_a_child_lives(
+    application: Application[UUID],
+) -> None:
+    """The child has copies of all that the parent has open."""
+    may_end = forking.Event()
+    child = forking.Process(target=may_end.wait, args=(30,))
+    try:
+        with application.recorder.subscribe() as subscription:
+            save(application)
+            assert next(subscription).id == 1
+            (listening,) = listeners()
+            child.start()
+            closed = monotonic()
+        assert monotonic() - closed < 0.5
+        assert not listening.is_alive()
+    finally:
+        may_end.set()
+        child.join()
+
+
+def listeners() -> list[Thread]:
+    return [each for each in enumerate_threads() if each.name.startswith("LISTEN")]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
 
 from behaviour.workers import DeliberateError
-from eventsourcing_alchemy.registry import Registry
+from eventsourcing_alchemy.database import shared_objects
+from eventsourcing_alchemy.database.shared_objects import SharedObjects
+from interrupts import interrupted
 
 
 class Thing:
@@ -23,11 +26,11 @@ class Thing:
 
 
 @pytest.fixture
-def registry() -> Registry[Thing]:
-    return Registry(Thing.close, lambda _: None)
+def registry() -> SharedObjects[Thing]:
+    return SharedObjects(Thing.close, lambda _: None)
 
 
-def test_is_closed_with_its_last_user(registry: Registry[Thing]) -> None:
+def test_is_closed_with_its_last_user(registry: SharedObjects[Thing]) -> None:
     one, same, other = (registry.acquire(key, Thing) for key in ("a", "a", "b"))
     assert one is same is not other
     registry.release("a")
@@ -38,7 +41,9 @@ def test_is_closed_with_its_last_user(registry: Registry[Thing]) -> None:
     assert registry.acquire("a", Thing) is not one
 
 
-def test_what_is_slow_to_make_holds_up_nobody_else(registry: Registry[Thing]) -> None:
+def test_what_is_slow_to_make_holds_up_nobody_else(
+    registry: SharedObjects[Thing],
+) -> None:
     making, made = Event(), Event()
 
     def make_slowly() -> Thing:
@@ -56,7 +61,7 @@ def test_what_is_slow_to_make_holds_up_nobody_else(registry: Registry[Thing]) ->
         assert slow.result() is same.result()
 
 
-def test_what_cannot_be_made_is_tried_again(registry: Registry[Thing]) -> None:
+def test_what_cannot_be_made_is_tried_again(registry: SharedObjects[Thing]) -> None:
     def fail() -> Thing:
         raise DeliberateError
 
@@ -65,7 +70,9 @@ def test_what_cannot_be_made_is_tried_again(registry: Registry[Thing]) -> None:
     assert not registry.acquire("a", Thing).is_closed()
 
 
-def test_release_amid_another_call_is_made_up_for(registry: Registry[Thing]) -> None:
+def test_release_amid_another_call_is_made_up_for(
+    registry: SharedObjects[Thing],
+) -> None:
     """As when the garbage collector runs a finalizer there."""
     one = registry.acquire("a", Thing)
     registry._is_changing = True
@@ -75,3 +82,22 @@ def test_release_amid_another_call_is_made_up_for(registry: Registry[Thing]) -> 
     registry.acquire("b", Thing)
     registry.release("b")
     assert one.is_closed()
+
+
+def test_interrupted_anywhere() -> None:
+    """What others acquire is closed after its last user, nevertheless."""
+    registry: SharedObjects[Thing] = SharedObjects(Thing.close, lambda _: None)
+    files = {shared_objects.__file__, contextlib.__file__}
+
+    def use() -> None:
+        registry.acquire("interrupted", Thing)
+        registry.release("interrupted")
+
+    point = 0
+    while interrupted(use, point, files):
+        with ThreadPoolExecutor(1) as others:
+            other = others.submit(registry.acquire, "other", Thing).result(timeout=10)
+            others.submit(registry.release, "other").result(timeout=10)
+        assert other.is_closed()
+        point += 1
+    assert point > 10

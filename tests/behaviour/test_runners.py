@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from socket import SHUT_RDWR, socket
 from threading import Event
 from typing import Any, ClassVar, TypeAlias
 from uuid import UUID
@@ -33,15 +35,16 @@ from eventsourcing_alchemy import (
     SQLAlchemyEventSourcedProjectionRunner,
     SQLAlchemyProjectionRunner,
     State,
-    retrying,
-    workers,
 )
+from eventsourcing_alchemy.database import retrying
+from eventsourcing_alchemy.database.retrying import CONFLICTS_BEFORE_WARNING
 from eventsourcing_alchemy.errors import CannotConnectError, LockTimeoutError
-from eventsourcing_alchemy.retrying import CONFLICTS_BEFORE_WARNING
-from eventsourcing_alchemy.tables import leases
+from eventsourcing_alchemy.runners import attempts
+from eventsourcing_alchemy.schema.tables import leases
+from factories import OpenFactory
 from positions import Positions
 
-pytestmark = pytest.mark.needs(Capability.SHARED)
+pytestmark = [pytest.mark.needs(Capability.SHARED), pytest.mark.observed]
 
 QUICK = Backoff(first=0.001, longest=0.001)
 
@@ -188,8 +191,60 @@ def test_what_heals_is_tried_again(
     told = [each.message for each in caplog.records if "database" in each.message]
     assert told == []
     (warning,) = [each.message for each in caplog.records if "again" in each.message]
-    assert warning.startswith("Fails, and is tried again")
+    assert warning.startswith("Trying again")
     assert "for the moment" in str(runner.health().last_error)
+
+
+class NotingLosses(Noting):
+    """Goes on after a connection was lost, and nobody took notice."""
+
+    name = "losses"
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+        with self.view.transaction() as connection:
+            if not self.script.tried:
+                connection.invalidate()
+            super().process_event(domain_event, tracking)
+
+
+class NotingOnDriversCursor(Noting):
+    """Loses the connection, which the cursor of the driver's own finds out."""
+
+    name = "own_cursor"
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+        with self.view.transaction() as connection:
+            # In a batch, and by itself.
+            if len(self.script.tried) < 3:
+                self.script.tried.append(0)
+                driver_connection: Any = connection.connection.dbapi_connection
+                sock = getattr(driver_connection, "_sock", driver_connection)
+                with socket(fileno=os.dup(sock.fileno())) as duplicate:
+                    duplicate.shutdown(SHUT_RDWR)
+                driver_connection.cursor().execute("SELECT 1")
+            super().process_event(domain_event, tracking)
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_connection_that_the_drivers_cursor_finds_lost_is_no_poison(
+    parcels: Parcels, run: Run, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = parcels.send()
+    runner = run(NotingOnDriversCursor)
+    runner.wait(last, timeout=10)
+    assert runner.view.all() == {1: 1}
+    assert script.tried == [0, 0, 0, 1]
+    assert "failed at position" not in caplog.text
+
+
+def test_connection_that_is_found_lost_is_no_poison(
+    parcels: Parcels, run: Run, script: Script
+) -> None:
+    last = parcels.send()
+    runner = run(NotingLosses)
+    runner.wait(last, timeout=10)
+    assert runner.view.all() == {1: 1}
+    assert script.tried == [1, 1]
 
 
 def test_poison_stops_the_runner_by_default(
@@ -230,9 +285,10 @@ def test_poison_stops_the_runner_after_the_last_attempt(
 
 
 def test_poison_becomes_a_dead_letter(
-    parcels: Parcels, run: Run, script: Script
+    parcels: Parcels, run: Run, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
-    parcels.send()
+    parcel = Parcel()
+    parcels.save(parcel)
     last = parcels.send()
     script.failures[1] = [ValueError("first"), ValueError("second")]
     policy = PoisonPolicy(attempts=2, backoff=QUICK, dead_letter=True)
@@ -243,9 +299,71 @@ def test_poison_becomes_a_dead_letter(
     assert (letter.notification_id, letter.attempts) == (1, 2)
     assert letter.topic == get_topic(Parcel.Created)
     assert letter.error == "ValueError: second"
+    assert "in play" in str(letter.traceback)
+    assert (letter.originator_id, letter.originator_version) == (str(parcel.id), 1)
+    one, two, three = (each.getMessage() for each in caplog.records)
+    assert "in play" in one, "the traceback is told"
+    assert one.startswith("Projection 'noting' failed at position 1 of 'Parcels'")
+    assert two.endswith("attempt 2 of 2: ValueError: second"), "it is told once"
+    assert "'noting' passed over position 1 of 'Parcels'" in three
     runner.dead_letters.retry(letter, runner.app, runner.projection)
     assert runner.view.all() == {1: 1, 2: 1}
     assert runner.dead_letters.select() == []
+
+
+class Forgetful(Noting):
+    """Does not track some events."""
+
+    name = "forgetful"
+    forgotten: ClassVar[set[int]]
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+        if tracking.notification_id not in self.forgotten:
+            super().process_event(domain_event, tracking)
+
+
+@pytest.mark.parametrize("batch_size", [1, 500])
+@pytest.mark.parametrize("forgotten", [{1, 2}, {3, 4}])
+def test_to_forget_the_tracking_is_told_once(
+    parcels: Parcels,
+    run: Run,
+    caplog: pytest.LogCaptureFixture,
+    batch_size: int,
+    forgotten: set[int],
+) -> None:
+    Forgetful.forgotten = forgotten
+    for _ in range(5):
+        last = parcels.send()
+    runner = run(Forgetful, batch_size=batch_size)
+    runner.wait(last, timeout=10)
+    (told,) = [each.getMessage() for each in caplog.records]
+    assert told.startswith(
+        f"Projection 'forgetful' processed position {min(forgotten)} of 'Parcels'"
+    )
+    assert get_topic(Parcel.Created) in told
+
+
+class Beside(Noting):
+    """Tracks by another recorder than the runner knows."""
+
+    name = "beside"
+    other: ClassVar[Positions]
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:  # noqa: ARG002
+        self.other.note(tracking)
+
+
+def test_to_track_by_another_recorder_is_not_to_forget(
+    parcels: Parcels,
+    run: Run,
+    open_factory: OpenFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Beside.other = open_factory(Beside.name).tracking_recorder(Positions)
+    for _ in range(3):
+        last = parcels.send()
+    run(Beside, batch_size=1).wait(last, timeout=10)
+    assert not caplog.records
 
 
 def test_events_that_cannot_be_read_are_poison(
@@ -275,7 +393,9 @@ def test_what_costs_the_connection_each_time_is_poison(
     """The database is fine: it answers to others."""
     monkeypatch.setattr(retrying, "ENDURING_BACKOFF", QUICK)
     last = parcels.send()
-    script.failures[1] = [CannotConnectError("gone") for _ in range(workers.SUSPICIOUS)]
+    script.failures[1] = [
+        CannotConnectError("gone") for _ in range(attempts.SUSPICIOUS)
+    ]
     runner = run(poison=PoisonPolicy(dead_letter=True))
     runner.wait(last, timeout=10)
     [letter] = runner.dead_letters.select()

@@ -23,14 +23,15 @@ from eventsourcing_alchemy import (
     SQLAlchemyProjectionRunner,
     SQLAlchemyTrackingRecorder,
 )
-from eventsourcing_alchemy.subscriptions import PAGE
+from eventsourcing_alchemy.subscriptions.following import PAGE
 
 MANY = 20_000
 RARE = "rare"
 MEGABYTE = 1_000_000
 
 RUNNERS = 10
-POOL = {"SQLALCHEMY_POOL_SIZE": "2", "SQLALCHEMY_MAX_OVERFLOW": "1"}
+# No overflow: it is closed when it returns, which the server may notice after the next.
+POOL = {"SQLALCHEMY_POOL_SIZE": "3", "SQLALCHEMY_MAX_OVERFLOW": "0"}
 MOST = 3
 
 SESSIONS = text("""

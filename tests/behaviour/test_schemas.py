@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from eventsourcing.persistence import ProgrammingError, StoredEvent, Tracking
-from sqlalchemy import Engine, create_engine, inspect
-from sqlalchemy.schema import DropSchema
+from eventsourcing.dcb.api import DCBAppendCondition, DCBEvent, DCBQuery, DCBQueryItem
+from eventsourcing.persistence import (
+    IntegrityError,
+    ProgrammingError,
+    StoredEvent,
+    Tracking,
+)
+from sqlalchemy import Engine, create_engine, event, inspect, make_url
+from sqlalchemy.schema import CreateSchema, DropSchema
 
 from backends import Backend, Capability
 from commandline import Alembic, AlembicInProcess
 from eventcounters import EventCounters
-from eventsourcing_alchemy.dialects.schemas import checked_schema
+from eventsourcing_alchemy import SQLAlchemyFactory
 from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.errors import ConfigurationError
-from eventsourcing_alchemy.migrate import missing_tables
+from eventsourcing_alchemy.schema.migrate import VERSION_TABLE, missing_tables
+from eventsourcing_alchemy.schema.namespaces import checked_schema
 from factories import OpenFactory, construct_factory
 
 
@@ -39,7 +47,7 @@ class TestSchemas:
     @pytest.fixture
     def schema(self, engine: Engine) -> Iterator[str]:
         """The name of a schema that does not exist, nor will after the test."""
-        has_cascade = engine.dialect.name == "postgresql"
+        has_cascade = engine.dialect.name not in ("mysql", "mariadb")
         # Each of them is refused elsewhere.
         own = "🙂" if has_cascade else "it's"
         name = f'{engine.url.database} "`;-- %s%%%(x)s:x\\{{}}$1?[É].{own}'
@@ -86,14 +94,82 @@ class TestSchemas:
             assert missing_tables(connection, schema) == []
 
 
+@pytest.mark.needs(Capability.SEARCH_PATH)
+class TestSearchPath:
+    """Tables of another schema, which a connection finds as well, are not its own."""
+
+    @pytest.fixture
+    def tenant(
+        self, engine: Engine, backend: Backend, factory: SQLAlchemyFactory
+    ) -> str:
+        """A URL that leads to an empty schema first, then to one that is in use."""
+        factory.tracking_recorder(EventCounters)
+        with engine.begin() as connection:
+            connection.execute(CreateSchema("tenant"))
+        options = {"options": "-csearch_path=tenant,public"}
+        url = make_url(backend.url).update_query_dict(options)
+        return url.render_as_string(hide_password=False)
+
+    def test_made_by_applications(
+        self, tenant: str, engine: Engine, open_factory: OpenFactory
+    ) -> None:
+        of_all = open_factory("Names").application_recorder()
+        of_all.insert_events([StoredEvent(uuid4(), 1, "topic", b"of others")])
+        use_all_tables(open_factory, SQLALCHEMY_URL=tenant)
+        tables = inspect(engine).get_table_names("tenant")
+        assert {"es_events", VERSION_TABLE, "event_counters"} <= set(tables)
+
+    def test_made_by_alembic(
+        self, tenant: str, engine: Engine, alembic: Alembic, open_factory: OpenFactory
+    ) -> None:
+        assert "es_0" not in alembic(tenant, "current")
+        alembic(tenant, "upgrade", "head")
+        tables = inspect(engine).get_table_names("tenant")
+        assert {"es_events", VERSION_TABLE} <= set(tables)
+        assert "No new upgrade operations" in alembic(tenant, "check")
+        use_all_tables(open_factory, SQLALCHEMY_URL=tenant)
+        alembic(tenant, "-x", "allow-data-loss=yes", "downgrade", "base")
+        inspector = inspect(engine)
+        assert "es_events" not in inspector.get_table_names("tenant")
+        assert "es_events" in inspector.get_table_names("public")
+
+    def test_missed(self, tenant: str, open_factory: OpenFactory) -> None:
+        factory = open_factory(SQLALCHEMY_URL=tenant, CREATE_TABLE="no")
+        with pytest.raises(
+            ProgrammingError, match=r"es_applications, .*event_counters"
+        ):
+            factory.tracking_recorder(EventCounters)
+
+    @pytest.mark.usefixtures("tenant")
+    def test_set_by_a_listener(
+        self,
+        backend: Backend,
+        open_factory: OpenFactory,
+        topic_of: Callable[[object], str],
+    ) -> None:
+        """For the connections of a tenant, after the engine has seen others."""
+        engine = create_engine(backend.url)
+        engine.connect().close()
+
+        @event.listens_for(engine, "checkout")
+        def set_search_path(dbapi_connection: Any, *_: Any) -> None:
+            dbapi_connection.cursor().execute("SET search_path = tenant, public")
+            dbapi_connection.commit()
+
+        use_all_tables(open_factory, SQLALCHEMY_ENGINE_TOPIC=topic_of(engine))
+        engine.dispose()
+        of_all = open_factory("Names").application_recorder()
+        assert of_all.max_notification_id() is None
+
+
 def use_all_tables(open_factory: OpenFactory, **variables: str) -> None:
     factory = open_factory("Names", **variables)
-    event = StoredEvent(uuid4(), 1, "topic", b"state")
+    stored = StoredEvent(uuid4(), 1, "topic", b"state")
     snapshots = factory.aggregate_recorder()
-    snapshots.insert_events([event])
-    assert snapshots.select_events(event.originator_id) == [event]
+    snapshots.insert_events([stored])
+    assert snapshots.select_events(stored.originator_id) == [stored]
     recorder = factory.application_recorder()
-    assert recorder.insert_events([event]) == [1]
+    assert recorder.insert_events([stored]) == [1]
     with recorder.subscribe(topics=["topic"]) as subscription:
         assert next(subscription).id == 1
     view = factory.tracking_recorder(EventCounters)
@@ -101,6 +177,15 @@ def use_all_tables(open_factory: OpenFactory, **variables: str) -> None:
         view.incr_created_event_counter(Tracking("Names", position))
     view.wait("Names", 2, timeout=0)
     assert view.get_created_event_counter() == 2
+    tagged = open_factory("Tagged", **variables).dcb_recorder()
+    given = DCBEvent("type", b"data", ["tag"])
+    query = DCBQuery([DCBQueryItem(["type"], ["tag"])])
+    with tagged.subscribe(query) as events:
+        assert tagged.append([given], DCBAppendCondition(query)) == 1
+        assert next(events).event == given
+    with pytest.raises(IntegrityError):
+        tagged.append([given], DCBAppendCondition(query))
+    assert [each.event for each in tagged.read(query)] == [given]
 
 
 class TestRefusedSchemas:
@@ -139,5 +224,5 @@ class TestRefusedSchemas:
         env["PERSISTENCE_MODULE"] = "eventsourcing_alchemy"
         with closing(construct_factory("Names", env)) as factory:
             remedy = "unknown database billing.* leave the variable unset"
-            with pytest.raises(ProgrammingError, match=remedy):
+            with pytest.raises(ConfigurationError, match=remedy):
                 factory.application_recorder()

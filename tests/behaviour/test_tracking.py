@@ -22,6 +22,8 @@ from eventsourcing_alchemy import SQLAlchemyFactory, SQLAlchemyTrackingRecorder
 from eventsourcing_alchemy.recorders import tracking
 from factories import OpenFactory
 
+pytestmark = pytest.mark.observed
+
 
 @pytest.fixture
 def recorder(factory: SQLAlchemyFactory) -> SQLAlchemyTrackingRecorder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,8 +18,10 @@ from sqlalchemy import select
 from backends import Capability
 from behaviour.workers import new_events
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
-from eventsourcing_alchemy.tables import events
+from eventsourcing_alchemy.schema.tables import events
 from factories import OpenFactory
+
+pytestmark = pytest.mark.observed
 
 ORIGINATOR_ID = UUID("00000000-0000-0000-0000-00000000002a")
 
@@ -153,6 +156,23 @@ def test_text_too_long_is_refused(text_recorder: ApplicationRecorder) -> None:
         text_recorder.insert_events([an_event(originator_id="x", topic="t" * 1025)])
     assert text_recorder.select_notifications(None, 10) == []
     assert text_recorder.insert_events([an_event(originator_id="x")]) == [1]
+
+
+@pytest.mark.needs(Capability.LIMITED_PACKETS)
+def test_states_too_large_are_refused_at_once(
+    sql_recorder: SQLAlchemyApplicationRecorder, open_factory: OpenFactory
+) -> None:
+    """By the limit for a statement, of which the driver takes up to twice the state."""
+    with sql_recorder.reading() as connection:
+        limit = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+    state = bytes(limit)
+    began = monotonic()
+    for recorder in sql_recorder, open_factory().aggregate_recorder("snapshots"):
+        with pytest.raises(DataError, match="max_allowed_packet of the server is"):
+            recorder.insert_events([an_event(), an_event(state=state)])
+    assert monotonic() - began < 5
+    fits = an_event(state=state[: limit // 2 - 2**15])
+    assert sql_recorder.insert_events([fits]) == [1]
 
 
 def test_snapshots_of_any_value(open_factory: OpenFactory) -> None:

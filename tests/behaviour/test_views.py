@@ -38,6 +38,8 @@ from eventsourcing_alchemy.dialects import lookup
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from factories import OpenFactory
 
+pytestmark = pytest.mark.observed
+
 
 class Base(DeclarativeBase):
     """The user's own mapped classes."""
@@ -149,6 +151,22 @@ def test_rivals_apply_an_event_once(view: Counters) -> None:
     assert view.rows()[0][2] == sum(future.result() for future in applied) <= 10
 
 
+@pytest.mark.needs(Capability.SHARED)
+def test_those_who_create_its_tables_at_once(open_factory: OpenFactory) -> None:
+    """In threads, each with a datastore of its own: none fails by the others."""
+    factories = [open_factory(f"Copy{number}") for number in range(6)]
+    barrier = Barrier(len(factories))
+
+    def construct(factory: SQLAlchemyFactory) -> Counters:
+        barrier.wait()
+        return factory.tracking_recorder(Counters)
+
+    with ThreadPoolExecutor(len(factories)) as threads:
+        views = [*threads.map(construct, factories)]
+    views[0].increment("a", Tracking("upstream", 1))
+    assert [len(view.rows()) for view in views] == [1] * len(views)
+
+
 def test_orm_session_that_fails(factory: SQLAlchemyFactory) -> None:
     view = factory.tracking_recorder(Visits)
     view.visit("home", Tracking("upstream", 1))
@@ -236,8 +254,8 @@ def test_upsert_of_values(counters: Counters) -> None:
 def test_upsert_of_nothing_but_a_key(counters: Counters) -> None:
     keys = MetaData()
     table = Table("keys_only", keys, Column("id", Integer, primary_key=True))
+    keys.create_all(counters.datastore.engine)
     with counters.transaction() as connection:
-        keys.create_all(connection)
         for _ in range(2):
             connection.execute(upsert(table, {"id": 1}))
         assert connection.scalars(select(table.c.id)).all() == [1]
@@ -252,8 +270,8 @@ def test_upsert_by_another_unique_key(counters: Counters) -> None:
         Column("email", String(50), unique=True),
         Column("name", String(50)),
     )
+    others.create_all(counters.datastore.engine)
     with counters.transaction() as connection:
-        others.create_all(connection)
         for name in ("Ann", "Anna"):
             values = {"email": "ann@example.com", "name": name}
             connection.execute(upsert(table, values, index_elements=["email"]))
@@ -287,7 +305,7 @@ def test_tables_of_views_are_the_user_s_without_create_table(
 ) -> None:
     open_factory().application_recorder()
     factory = open_factory("Visits", CREATE_TABLE="no")
-    with pytest.raises(ProgrammingError, match="lacks the tables visits,"):
+    with pytest.raises(ProgrammingError, match="lacks visits,"):
         factory.tracking_recorder(Visits)
     open_factory("Visits").tracking_recorder(Visits)
     view = factory.tracking_recorder(Visits)

@@ -10,6 +10,8 @@ from eventsourcing.persistence import (
     AggregateRecorder,
     ApplicationRecorder,
     ProcessRecorder,
+    ProgrammingError,
+    StoredEvent,
     TrackingRecorder,
 )
 from eventsourcing.tests import persistence
@@ -97,3 +99,23 @@ def test_recorder(
     for thread in set(threading.enumerate()) - before:
         if not thread.daemon:
             thread.join(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    "other", ["Shop ", "SHOP", "Sh\N{LATIN SMALL LETTER O WITH ACUTE}p"]
+)
+def test_names_that_some_databases_take_for_one(
+    open_factory: OpenFactory, other: str
+) -> None:
+    """Each application has its own events, or the other name is refused."""
+    recorder = open_factory("Shop").application_recorder()
+    recorder.insert_events([StoredEvent(uuid4(), 1, "topic", b"")])
+    refused = None
+    try:
+        another = open_factory(other).application_recorder()
+    except ProgrammingError as error:
+        refused = str(error)
+    if refused is None:
+        assert another.select_notifications(start=1, limit=10) == []
+    else:
+        assert f"{other!r} for 'Shop'" in refused

@@ -24,7 +24,11 @@ from tempfile import TemporaryFile
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("[!_]*/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").glob("[!_]*/*.md")),
+]
 PATIENCE = 60.0
 """Seconds for the commands of a block."""
 

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 
 from alembic import command
 from alembic.config import Config
-from eventsourcing.projection import ProjectionRunner
 
 import eventsourcing_alchemy
+from eventsourcing_alchemy import SQLAlchemyProjectionRunner
 from git_history.application import GitHistory
 from git_history.domain import Commit, FileChange
 from git_history.projection import GitActivityProjection
@@ -34,7 +34,7 @@ def project() -> None:
     """Record a commit, and see it in the view."""
     changes = [FileChange("README.md", 3, 1)]
     now = datetime.now(UTC)
-    with ProjectionRunner(
+    with SQLAlchemyProjectionRunner(
         application_class=GitHistory,
         projection_class=GitActivityProjection,
         view_class=GitActivity,

@@ -2,9 +2,10 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,25 @@ def demo(
 
 
 @pytest.mark.needs("shared")
-def test_stops_appends_resumes_and_everything_agrees(demo: Demo) -> None:
+def test_a_copy_takes_over_and_everything_agrees(demo: Demo) -> None:
     status, printed = demo()
     assert "20 commits, 20 not recorded yet" in printed
+    assert "copy 1 is following" in printed
+    assert "copy 2 is standby" in printed
     assert "it starts after position 0; the last is 18" in printed
+    assert "copy 2 is following: it took over in" in printed
     assert "it starts after position 18; the last is 20" in printed
-    assert "they agree." in printed
+    assert "git, the events and the view agree." in printed
     assert status == 0
+
+
+@pytest.mark.needs("shared")
+def test_shows_events_that_share_a_transaction(demo: Demo) -> None:
+    _, printed = demo()
+    first, second = re.findall(r"events in each: (.+)", printed)
+    assert sum(map(int, first.split(", "))) == 18
+    assert sum(map(int, second.split(", "))) == 2
+    assert max(map(int, first.split(", "))) > 1
 
 
 @pytest.mark.needs("shared")
@@ -94,7 +107,7 @@ def test_leaves_nothing_of_its_own_database(
     done = command("--repo", str(scratch.path), TMPDIR=str(folder))
     assert done.stderr == ""
     assert f"Migrating sqlite:///{folder}/" in done.stdout
-    assert "they agree." in done.stdout
+    assert "the view agree." in done.stdout
     assert done.returncode == 0
     assert list(folder.iterdir()) == []
 
@@ -170,9 +183,32 @@ def test_progress_is_lines_elsewhere() -> None:
     assert lines[-1].startswith("  done: 100 in ")
 
 
-def progress(console: Console) -> str:
-    with report.progress(console, "done:", 100) as advance:
-        for number in range(101):
+@pytest.mark.parametrize(
+    ("done", "total", "percent"), [(45, 51, 88), (7, 9, 78), (599, 600, 99)]
+)
+def test_percentages_are_rounded_and_only_the_end_is_100(
+    done: int, total: int, percent: int
+) -> None:
+    printed = progress(Console(file=io.StringIO(), width=80), total, [done])
+    assert f"  done: {done} of {total} ({percent}%), " in printed
+
+
+def test_of_many_transactions_the_first_are_shown() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    report.batches(console, [2**number for number in range(9)] + [500] * 3)
+    assert isinstance(console.file, io.StringIO)
+    printed = console.file.getvalue()
+    assert "transactions: 12," in printed
+    assert "events in each: 1, 2, 4, 8, 16, 32, 64, 128, 256, 500, … up to 500" in (
+        printed
+    )
+
+
+def progress(
+    console: Console, total: int = 100, steps: Iterable[int] = range(101)
+) -> str:
+    with report.progress(console, "done:", total) as advance:
+        for number in steps:
             advance(number)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 import pytest
 from eventsourcing.persistence import IntegrityError, Tracking
-from eventsourcing.projection import ProjectionRunner
 
+from eventsourcing_alchemy import SQLAlchemyProjectionRunner
 from git_history.application import PAGE, GitHistory
 from git_history.domain import Commit, FileChange
 from git_history.projection import GitActivityProjection
 from git_history.view import LONGEST_NAME, Activity, GitActivity, Lines
 
 Env = dict[str, str]
-Runner = ProjectionRunner[GitHistory, GitActivity]
+Runner = SQLAlchemyProjectionRunner[GitHistory, GitActivity]
 MARCH = datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC)
 
 
@@ -29,7 +29,7 @@ def commit(
 
 @contextmanager
 def projecting(env: Env) -> Iterator[Runner]:
-    with ProjectionRunner(
+    with SQLAlchemyProjectionRunner(
         application_class=GitHistory,
         projection_class=GitActivityProjection,
         view_class=GitActivity,

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from backends import Backend
-from faults import report
 from faults.mariadb import MariaDBServer
 from faults.missing import available
 from faults.postgresql import PostgreSQLServer, Standby
@@ -16,11 +15,6 @@ from faults.servers import Server
 
 collect_ignore = ["galera"]
 """They take long. `python -m pytest tests/faults/galera` runs them nevertheless."""
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in report.summary():
-        terminalreporter.write_line(line)
 
 
 @pytest.fixture

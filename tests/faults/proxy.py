@@ -41,7 +41,7 @@ class Proxy:
         assert server.host, "there is no host to stand before"
         assert server.port, "there is no port to stand before"
         self._server = server.host, server.port
-        self._wire = wire_of(server.get_backend_name())
+        self._wire = wire_of(server)
         self._port = ReservedPort()
         through = server.set(host=HOST, port=self._port.number)
         through = through.update_query_dict(self._wire.readable)

@@ -26,6 +26,22 @@ def recovered(kind: str, seconds: float) -> None:
         _recoveries[kind].append(seconds)
 
 
+def exported() -> tuple[dict[str, int], dict[str, list[float]]]:
+    """All of it, for another process to absorb."""
+    return dict(injected), dict(_recoveries)
+
+
+def absorb(
+    others: tuple[dict[str, int], dict[str, list[float]]] | None,
+) -> None:
+    """Add what was done in another process, if that told."""
+    if others:
+        counts, recoveries = others
+        injected.update(counts)
+        for kind, seconds in recoveries.items():
+            _recoveries[kind].extend(seconds)
+
+
 def summary() -> Iterator[str]:
     """The lines to print at the end of a run; none if nothing was injected."""
     if injected:

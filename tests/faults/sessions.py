@@ -61,6 +61,10 @@ class Sessions:
         """
         wait_until(lambda: self._end(kind, condition), f"no {kind}", patience=15)
 
+    def end_all(self, kind: str) -> None:
+        """End those that there are now."""
+        self._end(kind, "TRUE")
+
     def end_blocked(self, kind: str) -> None:
         """End those that wait for a table, once there is one."""
         self.end(kind, self._statements.is_blocked)

@@ -6,13 +6,9 @@ import pytest
 
 from backends import Capability
 from behaviour.test_runners import QUICK, Noting, Parcels, Script
-from eventsourcing_alchemy import (
-    PoisonPolicy,
-    SQLAlchemyProjectionRunner,
-    State,
-    retrying,
-    workers,
-)
+from eventsourcing_alchemy import PoisonPolicy, SQLAlchemyProjectionRunner, State
+from eventsourcing_alchemy.database import retrying
+from eventsourcing_alchemy.runners import attempts
 from faults.proxy import Proxy
 from faults.waiting import wait_until
 from positions import Positions
@@ -40,7 +36,7 @@ def test_no_event_is_blamed_for_a_long_outage(
         runner.wait(parcels.send(), timeout=10)
         proxy.refuse()
         last = parcels.send()
-        wait_until(lambda: len(script.tried) > 3 * workers.SUSPICIOUS, "gave up")
+        wait_until(lambda: len(script.tried) > 3 * attempts.SUSPICIOUS, "gave up")
         assert runner.health().state is State.RETRYING
         proxy.heal()
         runner.wait(last, timeout=20)

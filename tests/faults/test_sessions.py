@@ -11,7 +11,8 @@ from eventsourcing.persistence import OperationalError
 from sqlalchemy import Connection
 
 from backends import Backend, Capability
-from eventsourcing_alchemy import SQLAlchemyDatastore, SQLAlchemyFactory, engines
+from eventsourcing_alchemy import SQLAlchemyDatastore, SQLAlchemyFactory
+from eventsourcing_alchemy.database import engines
 from faults.waiting import wait_until
 
 pytestmark = [

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from uuid import uuid4
@@ -17,33 +14,18 @@ from behaviour.test_runners import Noting, Parcels, Script
 from behaviour.workers import ids, new_events
 from eventsourcing_alchemy import SQLAlchemyProjectionRunner, State
 from factories import OpenFactory
-from faults.missing import Missing, available
-from faults.report import inject, recovered
+from faults.disks import KIB, fill, small_disk
+from faults.report import recovered
 from faults.waiting import wait_until
 from positions import Positions
 
-KIB = 1024
 SIZE = 4 * KIB * KIB
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(disk)]
-    with available():
-        mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
-        if mounted.returncode:
-            raise Missing(f"a file system of its own: {mounted.stderr}")
-    yield disk
-    gc.collect()  # The host leaves the closing of a view to it.
-    try:
-        subprocess.run(["umount", disk], check=True)
-    except subprocess.CalledProcessError:
-        # The traceback of a failed test may keep the file open; nothing else may.
-        subprocess.run(["umount", "--lazy", disk], check=True)
-        raise
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path, SIZE) as disk:
+        yield disk
 
 
 @pytest.fixture
@@ -53,16 +35,6 @@ def env(small_disk: Path) -> dict[str, str]:
         "SQLALCHEMY_URL": f"sqlite:///{small_disk / 'test.db'}",
         "SQLALCHEMY_RETRY_TIMEOUT": "0.5",
     }
-
-
-def fill(disk: Path) -> Path:
-    """Leave no room."""
-    inject("full disk")
-    ballast = disk / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(KIB))
-    return ballast
 
 
 def large_event() -> StoredEvent:

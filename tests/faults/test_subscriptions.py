@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,8 +16,8 @@ from sqlalchemy import create_engine, make_url, text
 from backends import Backend, Capability
 from behaviour.workers import new_events
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder
-from eventsourcing_alchemy.dialects import listener
-from eventsourcing_alchemy.subscriptions import SQLAlchemySubscription
+from eventsourcing_alchemy.dialects.postgresql import listener
+from eventsourcing_alchemy.subscriptions.subscription import SQLAlchemySubscription
 from factories import OpenFactory
 from faults.proxy import Proxy
 from faults.report import recovered
@@ -121,7 +122,7 @@ def test_silence_is_noticed(
     with reader.subscribe() as subscription, following(subscription, proxy) as threads:
         coming = threads.submit(take, subscription, 1)
         proxy.stall()
-        wait_until(lambda: "cannot be used" in caplog.text, "nobody noticed")
+        wait_until(lambda: "is unavailable" in caplog.text, "nobody noticed")
         proxy.heal()
         writer.insert_events(new_events())
         assert coming.result(20) == [1]
@@ -147,13 +148,13 @@ def test_an_outage_is_told_once(
         proxy.heal()
         assert [each.result(20) for each in coming] == [[1], [1]]
     told = [
-        (each.levelname, each.message.split(",")[0])
+        (each.levelname, re.split(";| after ", each.message)[0])
         for each in caplog.records
         if each.name == "eventsourcing_alchemy"
     ]
     assert told == [
-        ("WARNING", "The database cannot be used"),
-        ("INFO", "The database can be used again"),
+        ("WARNING", "The database is unavailable"),
+        ("INFO", "The database is available again"),
     ]
 
 
@@ -172,17 +173,21 @@ def test_stops_while_the_database_is_away(
 
 
 @pytest.mark.parametrize("fault", [Proxy.stall, Proxy.black_hole])
-@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("connection", ["pooled", "tested", "new"])
 def test_stops_in_a_pull_that_gets_no_answer(
-    open_factory: OpenFactory, proxy: Proxy, fault: Faulty, pooled: bool
+    open_factory: OpenFactory, proxy: Proxy, fault: Faulty, connection: str
 ) -> None:
-    """In one on a connection of the pool, or in one that has to connect first."""
-    factory = open_factory(SQLALCHEMY_URL=proxy.url, SQLALCHEMY_POLL_INTERVAL="0.05")
+    """In one on a connection of the pool, tested or not, or on a new one."""
+    factory = open_factory(
+        SQLALCHEMY_URL=proxy.url,
+        SQLALCHEMY_POLL_INTERVAL="0.05",
+        SQLALCHEMY_POOL_PRE_PING=str(connection == "tested"),
+    )
     reader = factory.application_recorder()
     with reader.subscribe() as subscription, following(subscription, proxy) as threads:
         over = threads.submit(list, subscription)
         fault(proxy)
-        if not pooled:
+        if connection == "new":
             factory.datastore.engine.dispose()
         with pytest.raises(TimeoutError):
             over.result(0.4)
@@ -193,7 +198,32 @@ def test_stops_in_a_pull_that_gets_no_answer(
 
 
 @pytest.mark.needs(Capability.NOTIFY)
-@pytest.mark.parametrize("fault", [Proxy.cut, Proxy.stall])
+def test_a_session_that_is_found_ended_is_no_outage(
+    open_factory: OpenFactory,
+    backend: Backend,
+    proxy: Proxy,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the heartbeat: something between has forgotten it, and tells only now."""
+    monkeypatch.setattr(listener, "HEARTBEAT", 0.05)
+    factory = open_factory(
+        SQLALCHEMY_URL=backend.url,
+        SQLALCHEMY_LISTEN_URL=proxy.url,
+        SQLALCHEMY_POLL_INTERVAL="60",
+    )
+    reader = factory.application_recorder()
+    with reader.subscribe() as subscription:
+        broken = proxy.when_client_sends(b"LISTEN", proxy.reset)
+        assert broken.fired.wait(10)
+        ear = subscription._listener
+        assert ear
+        wait_until(lambda: ear.hears, "it never listens")
+    assert not caplog.records
+
+
+@pytest.mark.needs(Capability.NOTIFY)
+@pytest.mark.parametrize("fault", [Proxy.refuse, Proxy.stall])
 def test_listens_again(
     writer: SQLAlchemyApplicationRecorder,
     open_factory: OpenFactory,
@@ -215,9 +245,9 @@ def test_listens_again(
         coming = threads.submit(take, subscription, 2)
         fault(proxy)
         writer.insert_events(new_events())
-        wait_until(lambda: "cannot be used" in caplog.text, "nobody noticed")
+        wait_until(lambda: "is unavailable" in caplog.text, "nobody noticed")
         proxy.heal()
-        wait_until(lambda: "can be used again" in caplog.text, "nobody listens")
+        wait_until(lambda: "is available again" in caplog.text, "nobody listens")
         writer.insert_events(new_events())
         assert coming.result(20) == [1, 2]
 
@@ -237,11 +267,11 @@ def test_listens_later_where_it_cannot_at_first(
     reader = factory.application_recorder()
     proxy.when_client_sends(b"LISTEN", lambda: fault(proxy))
     with reader.subscribe() as subscription:
-        assert "polls instead" in caplog.text
+        assert "polling instead" in caplog.text
         writer.insert_events(new_events())
         assert take(subscription, 1) == [1]
         proxy.heal()
-        ear = subscription._ear
+        ear = subscription._listener
         assert ear
         wait_until(lambda: ear.hears, "it never listens")
 
@@ -257,14 +287,14 @@ def test_polls_where_notifications_do_not_arrive(
     }
     reader = open_factory(**variables).application_recorder()
     with reader.subscribe() as subscription:
-        assert subscription._ear is None
+        assert subscription._listener is None
         reader.insert_events(new_events())
         assert take(subscription, 1) == [1]
     (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
-    assert "polls instead" in warning.message
+    assert "polling instead" in warning.message
     assert "SQLALCHEMY_LISTEN_URL" in warning.message
     insisting = open_factory(SQLALCHEMY_SUBSCRIBE="notify", **variables)
-    with pytest.raises(OperationalError, match="does not arrive"):
+    with pytest.raises(OperationalError, match="do not arrive"):
         insisting.application_recorder().subscribe()
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import TypeVar
 from uuid import UUID
 
 import pytest
-from eventsourcing.persistence import OperationalError
-from sqlalchemy import select
+from eventsourcing.persistence import OperationalError, Tracking
+from sqlalchemy import create_engine, select
 
 from backends import Backend, Capability
-from eventsourcing_alchemy.tables import leases
-from faults.chain import Links, Runner, check, running
+from behaviour.workers import DeliberateError
+from eventsourcing_alchemy import DeadLetters, Lease, upsert
+from eventsourcing_alchemy.schema.tables import leases
+from factories import construct_factory
+from faults.chain import Chain, Linking, Links, Replay, Runner, check, running
 from faults.load import under_load
 from faults.proxy import Proxy
 from faults.report import recovered
@@ -118,6 +122,28 @@ def test_subscription_in_pull(
         assert next(subscription).id == 4
 
 
+def test_idle_subscription(
+    links: Links,
+    env: dict[str, str],
+    sessions: Sessions,
+    threads: ThreadPoolExecutor,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody is told: its server is there."""
+    kind = "idle subscription"
+    polling = {"SQLALCHEMY_SUBSCRIBE": "poll", "SQLALCHEMY_POLL_INTERVAL": "0.5"}
+    with (
+        Links({**env, **polling}) as reader,
+        reader.recorder.subscribe() as subscription,
+    ):
+        for position in range(1, 4):
+            coming = threads.submit(lambda: next(subscription).id)
+            sessions.end(kind)
+            links.add()
+            assert result(kind, coming) == position
+    assert not caplog.records
+
+
 @pytest.mark.needs(Capability.NOTIFY)
 def test_listening_connection(
     links: Links,
@@ -125,6 +151,7 @@ def test_listening_connection(
     sessions: Sessions,
     threads: ThreadPoolExecutor,
     proxy: Proxy,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It listens again, and what came meanwhile is not left for the timer."""
     kind = "listening connection"
@@ -139,6 +166,7 @@ def test_listening_connection(
             sessions.end(kind, "query LIKE 'LISTEN%'")
             links.add()
             assert result(kind, coming) == position
+    assert not caplog.records, "an idle session that was ended is no outage"
 
 
 @pytest.mark.parametrize("table", ["es_tracking", "links"])
@@ -217,3 +245,103 @@ def test_everything_under_load(env: dict[str, str], sessions: Sessions) -> None:
         for _ in range(STORM):
             sessions.end("any connection under load")
             load.goes_on("any connection under load terminated")
+
+
+class Night:
+    """What uses a database by itself, whose idle sessions were ended meanwhile.
+
+    Args:
+        links: the application.
+        env: of all.
+    """
+
+    def __init__(self, links: Links, env: dict[str, str]) -> None:
+        self.links = links
+        self.env = env
+        self.view = self.construct_view()
+        self.letters = DeadLetters(self.view)
+        self.projection = Linking(self.view)
+        self.lease = Lease(self.view.datastore, "linking", "Links")
+
+    def construct_application(self) -> None:
+        Links(env=self.env).close()
+
+    def construct_view(self) -> Chain:
+        factory = construct_factory("linking", self.env)
+        return factory.tracking_recorder(Chain)
+
+    def construct_runner(self) -> None:
+        with running(self.env, Replay, lease_duration=5):
+            pass
+
+    def subscribe(self) -> None:
+        with self.links.recorder.subscribe():
+            pass
+
+    def process(self) -> None:
+        for position in 1, 2:
+            self.end()
+            row = {"position": position, "digest": "", "times": 1, "process": 1}
+            tracking = Tracking("Links", position)
+            self.view.process(tracking, upsert(self.view.links, row))
+
+    def pass_over(self) -> None:
+        self.letters.record(Tracking("Links", 3), "topic", DeliberateError(), 1)
+
+    def discard(self) -> None:
+        (letter,) = self.letters.select()
+        self.letters.discard(letter)
+
+    def retry(self) -> None:
+        self.letters.record(Tracking("Links", 4), "topic", DeliberateError(), 1)
+        (letter,) = self.letters.select()
+        self.end()
+        self.letters.retry(letter, self.links, self.projection)
+
+    def hold_lease(self) -> None:
+        assert self.lease.acquire()
+        self.end()
+        assert self.lease.renew()
+        self.end()
+        self.lease.release()
+
+    def end(self) -> None:
+        """Let no session live, of which there is one at least."""
+        self.view.max_tracking_id("Links")
+        self.links.recorder.max_notification_id()
+        Sessions(self.env["SQLALCHEMY_URL"]).end("pooled connection")
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_pooled_connections(
+    env: dict[str, str],
+    topic_of: Callable[[object], str],
+    caplog: pytest.LogCaptureFixture,
+    is_own: bool,
+) -> None:
+    """Whatever reads or writes by itself tries again."""
+    own = create_engine(env["SQLALCHEMY_URL"])
+    if is_own:
+        env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(own)
+    with ExitStack() as stack:
+        stack.callback(own.dispose)
+        links = stack.enter_context(Links(env))
+        links.add(4)
+        night = Night(links, env)
+        stack.callback(night.view.datastore.close)
+        for use in (
+            night.construct_application,
+            night.construct_view,
+            night.subscribe,
+            night.process,
+            night.pass_over,
+            night.discard,
+            night.retry,
+            night.hold_lease,
+            night.construct_runner,
+        ):
+            night.end()
+            use()
+        assert night.letters.select() == []
+        assert night.view.max_tracking_id("Links") == 4
+    assert not caplog.records

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
@@ -16,6 +16,7 @@ from eventsourcing.persistence import (
     IntegrityError,
     Notification,
     OperationalError,
+    ProgrammingError,
     StoredEvent,
     Tracking,
 )
@@ -24,7 +25,11 @@ from sqlalchemy.exc import DBAPIError
 
 from backends import Backend, Capability
 from behaviour.workers import ids, new_events
-from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
+from eventsourcing_alchemy import (
+    DeadLetters,
+    SQLAlchemyApplicationRecorder,
+    SQLAlchemyFactory,
+)
 from factories import OpenFactory
 from faults.proxy import Proxy
 from faults.report import inject, recovered
@@ -208,6 +213,24 @@ def test_snapshots(factory: SQLAlchemyFactory, proxy: Proxy) -> None:
 
 
 @on_servers
+def test_dead_letters(factory: SQLAlchemyFactory, proxy: Proxy) -> None:
+    """What was done is not taken for somebody else's doing."""
+    recorder = factory.tracking_recorder()
+    letters = DeadLetters(recorder)
+    committing = re.compile(rb"^COMMIT")
+    recorded = proxy.after_server_answers(committing, proxy.cut)
+    letters.record(Tracking("upstream", 1), "topic", ValueError(), 3)
+    assert recorded.fired.is_set()
+    (letter,) = letters.select()
+    discarded = proxy.after_server_answers(committing, proxy.cut)
+    letters.discard(letter)
+    assert discarded.fired.is_set()
+    assert letters.select() == []
+    with pytest.raises(ProgrammingError, match="Somebody else"):
+        letters.discard(letter)
+
+
+@on_servers
 def test_reading_is_tried_again(
     writer: SQLAlchemyApplicationRecorder, proxy: Proxy
 ) -> None:
@@ -219,6 +242,37 @@ def test_reading_is_tried_again(
     ):
         proxy.cut()
         assert read()
+
+
+@on_servers
+@pytest.mark.parametrize("is_own", [False, True])
+def test_a_pooled_connection_that_says_nothing_when_it_is_tested(
+    open_factory: OpenFactory,
+    proxy: Proxy,
+    topic_of: Callable[[object], str],
+    is_own: bool,
+) -> None:
+    """Also by the user's own engine. Only the driver would wait for ever."""
+    variables = {"SQLALCHEMY_URL": proxy.url, "SQLALCHEMY_POOL_PRE_PING": "yes"}
+    own = create_engine(proxy.url, pool_pre_ping=True)
+    if is_own:
+        variables = {"SQLALCHEMY_ENGINE_TOPIC": topic_of(own)}
+    factory = open_factory(
+        SQLALCHEMY_ANSWER_TIMEOUT="0.3", SQLALCHEMY_SUBSCRIBE="poll", **variables
+    )
+    recorder = factory.application_recorder()
+    given_up = Event()
+    engine = factory.datastore.engine
+    event.listen(engine, "invalidate", lambda *_: given_up.set())
+    with ThreadPoolExecutor(1) as threads, ExitStack() as stack:
+        stack.callback(own.dispose)
+        proxy.stall()
+        appending = threads.submit(recorder.insert_events, new_events())
+        try:
+            assert given_up.wait(10)
+        finally:
+            proxy.heal()
+        assert appending.result(20) == [1]
 
 
 @on_servers

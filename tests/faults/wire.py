@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+from sqlalchemy import URL
+
 
 class Wire(ABC):
     """Follows what one client sends, whatever the pieces that it arrives in.
@@ -103,6 +105,14 @@ class MySQLWire(Wire):
         return size is not None and len(answer) >= size
 
 
-def wire_of(backend_name: str) -> type[Wire]:
-    """The protocol of a kind of database, as SQLAlchemy names it."""
-    return PostgreSQLWire if backend_name == "postgresql" else MySQLWire
+class MySQLClientWire(MySQLWire):
+    """The same, as mysqlclient is told."""
+
+    readable: ClassVar[Mapping[str, str]] = {"ssl_mode": "DISABLED"}
+
+
+def wire_of(url: URL) -> type[Wire]:
+    """The protocol of a database."""
+    if url.get_backend_name() == "postgresql":
+        return PostgreSQLWire
+    return MySQLClientWire if url.get_driver_name() == "mysqldb" else MySQLWire

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from eventsourcing.persistence import Tracking
 
-from faults.chain import Linking, Links, running
+from faults.chain import Linkable, Linking, running
 from faults.journal import Journal
 from processes import forking
 
@@ -140,11 +140,12 @@ def write(
     env: Mapping[str, str],
     acknowledged: Journal,
     largest: int,
+    application_class: Linkable,
     begun: Callable[[], None],
 ) -> None:
     """Add links, `largest` at a time at the most; note what was acknowledged."""
     random = Random()  # noqa: S311
-    with Links(dict(env)) as links:
+    with application_class(dict(env)) as links:
         begun()
         while True:
             for link, position in links.add(random.randint(1, largest)).items():
@@ -156,11 +157,12 @@ def run(
     env: Mapping[str, str],
     attempts: Journal,
     lease_duration: float | None,
+    application_class: Linkable,
     begun: Callable[[], None],
 ) -> None:
     """Process events until SIGTERM; note attempts."""
     Journaling.journal = attempts
-    with running(env, Journaling, lease_duration) as runner:
+    with running(env, Journaling, lease_duration, application_class) as runner:
         signal.signal(signal.SIGTERM, lambda *_: runner.stop())
         begun()
         runner.run_forever()

@@ -22,12 +22,20 @@ version_locations =
     eventsourcing_alchemy.migrations:versions
 """
 
+INI_WITH_SECTIONS = """
+[alembic]
+script_location = %(here)s
+
+[eventsourcing_alchemy]
+script_location = eventsourcing_alchemy.migrations:.
+"""
+
 ENVIRONMENT = """
 import os
 from alembic import context
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, NullPool
 from eventsourcing_alchemy.dialects.urls import normalise_url
-from eventsourcing_alchemy.migrate import declared, include_name
+from eventsourcing_alchemy.schema.migrate import declared, include_name, keep_apart
 
 mine = MetaData()
 Table("mine", mine, Column("id", Integer, primary_key=True))
@@ -41,7 +49,8 @@ with create_engine(
 """
 
 OPTIONS = {
-    "excluded": "target_metadata=mine, include_name=include_name",
+    "excluded": "target_metadata=mine, include_name=include_name, "
+    "process_revision_directives=keep_apart",
     "included": "target_metadata=[mine, declared(None)]",
 }
 
@@ -74,7 +83,7 @@ def schema(backend: Backend) -> Iterator[str]:
     name = f"migr_{os.getpid()}_schema"
     yield name
     engine = create_engine(normalise_url(backend.url), poolclass=NullPool)
-    cascade = "CASCADE" if engine.dialect.name == "postgresql" else ""
+    cascade = "" if engine.dialect.name in ("mysql", "mariadb") else "CASCADE"
     with engine.begin() as connection:
         connection.execute(text(f"DROP SCHEMA IF EXISTS {name} {cascade}"))
 
@@ -91,14 +100,23 @@ def alembic(tmp_path: Path) -> Alembic:
     return AlembicInProcess(tmp_path)
 
 
+@pytest.fixture
+def ini_with_sections(tmp_path: Path) -> Path:
+    """The configuration of two environments: a user's own, and ours."""
+    return _environment(tmp_path, INI_WITH_SECTIONS, OPTIONS["excluded"])
+
+
 @pytest.fixture(params=OPTIONS)
 def ini(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The configuration of a user's own environment, with our revisions in it."""
-    (tmp_path / "versions").mkdir()
-    ini = tmp_path / "alembic.ini"
-    ini.write_text(INI)
-    environment = ENVIRONMENT.replace("{options}", OPTIONS[request.param])
-    (tmp_path / "env.py").write_text(environment)
+    return _environment(tmp_path, INI, OPTIONS[request.param])
+
+
+def _environment(directory: Path, text: str, options: str) -> Path:
+    (directory / "versions").mkdir()
+    ini = directory / "alembic.ini"
+    ini.write_text(text)
+    (directory / "env.py").write_text(ENVIRONMENT.replace("{options}", options))
     template = Path(__file__).parents[2] / "migrations" / "script.py.mako"
-    (tmp_path / "script.py.mako").write_text(template.read_text())
+    (directory / "script.py.mako").write_text(template.read_text())
     return ini

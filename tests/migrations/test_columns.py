@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Connection, Table, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from eventsourcing_alchemy.migrate import upgrade
-from eventsourcing_alchemy.tables import (
+from eventsourcing_alchemy.schema.migrate import upgrade
+from eventsourcing_alchemy.schema.tables import (
     applications,
     events,
     snapshots,

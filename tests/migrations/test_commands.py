@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,11 @@ from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.orm import Session
 
 from backends import Backend
+from behaviour.workers import come_up
 from commandline import Alembic
-from eventsourcing_alchemy import tables
-from eventsourcing_alchemy.migrate import VERSION_TABLE, missing_tables
+from eventsourcing_alchemy.schema import tables
+from eventsourcing_alchemy.schema.migrate import VERSION_TABLE, missing_tables
+from processes import barrier, in_processes
 
 ALL_TABLES = {*tables.metadata.tables, VERSION_TABLE}
 NO_DRIFT = "No new upgrade operations detected"
@@ -24,10 +28,10 @@ class TestEveryDatabase:
         self, backend: Backend, engine: Engine, alembic_process: Alembic
     ) -> None:
         alembic = alembic_process
-        assert "es_0002" not in alembic(backend.url, "current")
+        assert "es_0006" not in alembic(backend.url, "current")
         alembic(backend.url, "upgrade", "head")
         assert set(inspect(engine).get_table_names()) == ALL_TABLES
-        assert "es_0002 (head)" in alembic(backend.url, "current")
+        assert "es_0006 (head)" in alembic(backend.url, "current")
         alembic(backend.url, "downgrade", "base")
         assert inspect(engine).get_table_names() == [VERSION_TABLE]
         alembic(backend.url, "upgrade", "head")
@@ -77,6 +81,25 @@ class TestEveryDatabase:
         alembic(backend.url, *ALLOWED, "downgrade", "base")
         assert inspect(engine).get_table_names() == [VERSION_TABLE]
 
+    def test_those_who_migrate_at_once_take_turns(
+        self,
+        backend: Backend,
+        env: dict[str, str],
+        alembic_process: Alembic,
+    ) -> None:
+        """The command, several times, and applications that come up meanwhile."""
+        with ThreadPoolExecutor() as threads:
+            commands = [
+                threads.submit(alembic_process, backend.url, "upgrade", "head")
+                for _ in range(3)
+            ]
+            start = barrier(2)
+            positions = in_processes([partial(come_up, env, start)] * 2)
+            for each in commands:
+                each.result()
+        assert sorted(each or 0 for each in positions) == [1, 2]
+        assert NO_DRIFT in alembic_process(backend.url, "check")
+
     def test_three_lines_are_an_ini_file(
         self, backend: Backend, alembic: Alembic, tmp_path: Path
     ) -> None:
@@ -93,12 +116,12 @@ class TestSchema:
     def test_it_is_made_and_nothing_is_outside(
         self, backend: Backend, engine: Engine, alembic: Alembic, schema: str
     ) -> None:
-        assert "es_0002" not in alembic(backend.url, "current", schema=schema)
+        assert "es_0006" not in alembic(backend.url, "current", schema=schema)
         assert not inspect(engine).has_schema(schema)
         alembic(backend.url, "upgrade", "head", schema=schema)
         assert set(inspect(engine).get_table_names(schema)) == ALL_TABLES
         assert inspect(engine).get_table_names() == []
-        assert "es_0002 (head)" in alembic(backend.url, "current", schema=schema)
+        assert "es_0006 (head)" in alembic(backend.url, "current", schema=schema)
         alembic(backend.url, "downgrade", "base", schema=schema)
         assert inspect(engine).get_table_names(schema) == [VERSION_TABLE]
 

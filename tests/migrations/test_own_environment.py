@@ -8,9 +8,16 @@ import pytest
 from sqlalchemy import Connection, Engine, inspect
 
 from backends import Backend
-from commandline import Alembic
-from eventsourcing_alchemy.migrate import current, missing_tables, upgrade
-from eventsourcing_alchemy.tables import metadata
+from commandline import CHECKOUT, Alembic
+from eventsourcing_alchemy.schema.migrate import (
+    current_revision,
+    missing_tables,
+    upgrade,
+)
+from eventsourcing_alchemy.schema.tables import metadata
+
+VERSIONS = CHECKOUT / "migrations" / "versions"
+NO_DRIFT = "No new upgrade operations detected"
 
 
 @pytest.mark.needs("shared")
@@ -43,12 +50,53 @@ def test_both_histories_live_side_by_side(
     upgrade(connection, None)
     connection.rollback()
     assert set(inspect(engine).get_table_names()) == expected
-    assert current(connection, None) is None
+    assert current_revision(connection, None) is None
 
     connection.rollback()
     alembic(backend.url, "downgrade", "eventsourcing_alchemy@base", ini=ini)
     assert missing_tables(connection, None) == sorted(metadata.tables)
     assert inspect(engine).has_table("mine")
+
+
+@pytest.mark.needs("shared")
+def test_two_environments_do_not_meet(
+    backend: Backend,
+    engine: Engine,
+    alembic: Alembic,
+    ini_with_sections: Path,
+    tmp_path: Path,
+) -> None:
+    """With Alembic's ordinary commands, for any number of revisions."""
+    url, ini = backend.url, ini_with_sections
+    before = sorted(VERSIONS.iterdir())
+    alembic(url, "-n", "eventsourcing_alchemy", "upgrade", "head", ini=ini)
+    for number in range(1, 4):
+        alembic(url, "revision", "--autogenerate", "-m", f"no {number}", ini=ini)
+        alembic(url, "upgrade", "head", ini=ini)
+        alembic(url, "downgrade", "-1", ini=ini)
+        alembic(url, "upgrade", "head", ini=ini)
+        alembic(url, "-n", "eventsourcing_alchemy", "upgrade", "head", ini=ini)
+        assert len(list((tmp_path / "versions").glob("*.py"))) == number
+    expected = {"mine", "alembic_version", "es_alembic_version", *metadata.tables}
+    assert set(inspect(engine).get_table_names()) == expected
+    assert NO_DRIFT in alembic(url, "-n", "eventsourcing_alchemy", "check", ini=ini)
+    assert sorted(VERSIONS.iterdir()) == before
+
+
+@pytest.mark.parametrize("ini", ["excluded"], indirect=True)
+@pytest.mark.needs("shared")
+def test_no_revision_is_written_among_ours(
+    backend: Backend, alembic: Alembic, ini: Path, tmp_path: Path
+) -> None:
+    before = sorted(VERSIONS.iterdir())
+    alembic(backend.url, "upgrade", "heads", ini=ini)
+    refused = "would follow one of eventsourcing_alchemy"
+    generate = ("revision", "--autogenerate", "-m", "mine")
+    alembic(backend.url, *generate, ini=ini, error=refused)
+    own = ("--version-path", str(tmp_path / "versions"))
+    alembic(backend.url, *generate, *own, ini=ini, error=refused)
+    assert sorted(VERSIONS.iterdir()) == before
+    alembic(backend.url, *generate, *own, "--head=base", ini=ini)
 
 
 @pytest.mark.needs("server")

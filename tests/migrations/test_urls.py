@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import make_url
 
+from commandline import Alembic
 from eventsourcing_alchemy.dialects.urls import normalise_url
 
 
@@ -30,6 +31,18 @@ def test_the_rest_is_kept() -> None:
     assert url == make_url("postgresql+psycopg://me:p%40%25%3A@h:1/d").set(
         query={"application_name": "a"}
     )
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+asyncpg://me:s3cret@h/d", "sqlite+aiosqlite:///file.db"]
+)
+def test_drivers_for_asyncio_are_refused(url: str, alembic: Alembic) -> None:
+    problem = "is a driver for asyncio: use a synchronous one"
+    with pytest.raises(ValueError, match=problem) as raised:
+        normalise_url(url)
+    assert "s3cret" not in str(raised.value)
+    for options in [], ["--sql"]:
+        assert "s3cret" not in alembic(url, "upgrade", "head", *options, error=problem)
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
-from eventsourcing.persistence import DatabaseError, StoredEvent, Tracking
+from eventsourcing.persistence import (
+    DatabaseError,
+    ProgrammingError,
+    StoredEvent,
+    Tracking,
+)
 from sqlalchemy import Column, Integer, MetaData, Table, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from backends import Backend
+from backends import Backend, Capability
 from eventcounters import EventCounters
 from eventsourcing_alchemy import SQLAlchemyMaterialisedView, metadata
-from eventsourcing_alchemy.dead_letters import DeadLetters
-from eventsourcing_alchemy.leases import Lease
-from eventsourcing_alchemy.migrate import missing_tables
-from eventsourcing_alchemy.tables import dead_letters
+from eventsourcing_alchemy.runners.dead_letters import DeadLetters
+from eventsourcing_alchemy.runners.lease import Lease
+from eventsourcing_alchemy.schema.migrate import missing_tables
+from eventsourcing_alchemy.schema.tables import dead_letters
 from factories import OpenFactory
 from roles import AsApplication, Roles, connected
 
@@ -96,6 +102,42 @@ def test_what_applications_do(create_table: str, open_factory: OpenFactory) -> N
     assert view.get_created_event_counter() == 2
 
 
+@pytest.mark.needs(Capability.ROW_POLICIES)
+def test_rows_that_a_policy_hides(open_factory: OpenFactory, roles: Roles) -> None:
+    factory = open_factory(CREATE_TABLE="no")
+    recorder, snapshots = factory.application_recorder(), factory.aggregate_recorder()
+    event = StoredEvent(uuid4(), 1, "topic", b"state")
+    hidden = "row-level security"
+    with policies(roles, "INSERT WITH CHECK (true)", "SELECT USING (true)"):
+        with pytest.raises(ProgrammingError, match=hidden):
+            recorder.insert_events([event])
+        snapshots.insert_events([event])
+    with (
+        policies(roles, "INSERT WITH CHECK (true)"),
+        pytest.raises(ProgrammingError, match=hidden),
+    ):
+        snapshots.insert_events([event])
+    assert recorder.insert_events([event]) == [1]
+
+
+@contextmanager
+def policies(roles: Roles, *granted: str) -> Iterator[None]:
+    """Nothing but this is granted for the rows of es_applications."""
+    made = {
+        f"p{number} ON es_applications": each for number, each in enumerate(granted)
+    }
+    alter = "ALTER TABLE es_applications {} ROW LEVEL SECURITY"
+    with roles.connected("migrations") as connection:
+        connection.exec_driver_sql(alter.format("ENABLE"))
+        for name, each in made.items():
+            connection.exec_driver_sql(f"CREATE POLICY {name} FOR {each}")
+    yield
+    with roles.connected("migrations") as connection:
+        connection.exec_driver_sql(alter.format("DISABLE"))
+        for name in made:
+            connection.exec_driver_sql(f"DROP POLICY {name}")
+
+
 def test_what_runners_do(open_factory: OpenFactory, roles: Roles) -> None:
     factory = open_factory("projection")
     lease = Lease(factory.datastore, "projection", "application")
@@ -117,7 +159,7 @@ def test_tables_that_are_missing(open_factory: OpenFactory) -> None:
     with pytest.raises(DatabaseError, match="denied"):
         open_factory().tracking_recorder(Views)
     # MariaDB does not tell whether a table is there that was not granted.
-    with pytest.raises(DatabaseError, match=r"lacks the tables views|denied.*views"):
+    with pytest.raises(DatabaseError, match=r"lacks views|denied.*views"):
         open_factory(CREATE_TABLE="no").tracking_recorder(Views)
 
 

@@ -62,7 +62,7 @@ class Post:
             self._process.kill()
             self._process.join()
 
-    def fault(self) -> str:
+    def error_kind(self) -> str:
         """What is wrong with a process that has ended by itself; empty if nothing."""
         if self._is_stuck:
             return f"a {self.kind} did not stop in {PATIENCE:g} s"
@@ -139,5 +139,5 @@ class Crew:
             random.choice(posts).kill()
 
     def _note(self, post: Post) -> None:
-        if fault := post.fault():
+        if fault := post.error_kind():
             self.failures.append(fault)

@@ -19,7 +19,7 @@ from faults.proxy import Proxy
 from faults.report import inject
 from faults.servers import Server
 
-Fault = Callable[[Random], None]
+ErrorKind = Callable[[Random], None]
 """Breaks something, and returns when it is whole again."""
 
 LOCK_TIMEOUT = 2.0
@@ -40,7 +40,7 @@ class Database(ABC):
     name: ClassVar[str]
     url: str
     urls: Sequence[str]
-    faults: Mapping[str, Fault]
+    faults: Mapping[str, ErrorKind]
 
     def __init__(self) -> None:
         self._stack = ExitStack()

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from sqlalchemy import create_engine, select
+from collections.abc import Mapping
 
-from eventsourcing_alchemy.tables import applications, tracking
+from sqlalchemy import create_engine, func, select
+
+from eventsourcing_alchemy.schema.tables import applications, dcb_tags, tracking
 from soak.bank import Bank
-from soak.projections import RUNNERS
+from soak.journal import Journal
+from soak.projections import RUNNERS, Bookings
+from soak.theatre import SHOWS, Theatre
 
-WRITERS = "written"
+WRITTEN, BOOKED = "written", "booked"
+"""By those who write, and to be followed."""
+
+SHOW, FOLLOWED = "a show", "followed"
+"""To be followed, and followed."""
+
+GOALS: Mapping[str, str] = {
+    **dict.fromkeys(RUNNERS, WRITTEN),
+    Bookings.name: BOOKED,
+    FOLLOWED: SHOW,
+}
+"""Up to where each has to come who follows."""
 
 
 class Gauge:
@@ -16,24 +31,35 @@ class Gauge:
 
     Args:
         url: of the database.
+        followed: what the follower of a show has seen.
 
     Attributes:
-        positions: as they were seen last, of the writers and of each projection.
+        positions: as they were seen last, of those who write, and those who follow.
     """
 
-    def __init__(self, url: str) -> None:
-        self.positions = dict.fromkeys([WRITERS, *RUNNERS], 0)
+    def __init__(self, url: str, followed: Journal) -> None:
+        self.positions = dict.fromkeys([WRITTEN, BOOKED, SHOW, *GOALS], 0)
+        self._followed = followed
         self._engine = create_engine(url, pool_pre_ping=True)
 
     def look(self) -> dict[str, int]:
         """The positions. Everything has to be whole."""
-        columns = applications.c
-        written = select(columns.last_notification_id).where(columns.name == Bank.name)
+        names, columns = {Bank.name: WRITTEN, Theatre.name: BOOKED}, applications.c
+        written = select(columns.name, columns.last_notification_id)
         reached = select(tracking.c.projection_name, tracking.c.notification_id)
+        of_show = select(func.max(dcb_tags.c.position)).where(
+            dcb_tags.c.tag == SHOWS[0]
+        )
         with self._engine.connect() as connection:
-            position = connection.scalar(written)
-            rows = connection.execute(reached).tuples().all()
-        self.positions = {**self.positions, **dict(rows), WRITERS: position or 0}
+            positions = dict(connection.execute(reached).tuples().all())
+            for name, position in connection.execute(
+                written.where(columns.name.in_(names))
+            ):
+                positions[names[name]] = position
+            positions[SHOW] = connection.scalar(of_show) or 0
+        last = self._followed.last()
+        positions[FOLLOWED] = last.position if last else 0
+        self.positions = {**self.positions, **positions}
         return self.positions
 
     def close(self) -> None:
@@ -41,6 +67,6 @@ class Gauge:
         self._engine.dispose()
 
     def behind(self) -> set[str]:
-        """The projections that have work, as was seen last."""
-        written = self.positions[WRITERS]
-        return {name for name in RUNNERS if self.positions[name] < written}
+        """Those who follow and have work, as was seen last."""
+        at = self.positions
+        return {name for name, goal in GOALS.items() if at[name] < at[goal]}

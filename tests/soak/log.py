@@ -10,10 +10,10 @@ from uuid import UUID
 from sqlalchemy import select
 
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder
-from eventsourcing_alchemy.tables import applications, events
+from eventsourcing_alchemy.schema.tables import applications, events
+from soak.journal import Entry
 from soak.projections import AUDITED, CLOSED, OPENED, is_poison
 from soak.totals import Replay
-from soak.work import Entry
 
 PAGE = 10_000
 

@@ -21,7 +21,8 @@ from eventsourcing_alchemy import (
 )
 from positions import Positions
 from soak.bank import Bank
-from soak.totals import Counting, Totals
+from soak.theatre import Theatre
+from soak.totals import Counting, CountingTagged, Totals
 
 OPENED, AUDITED, CLOSED = (
     f"soak.bank:Account.{name}" for name in ("Opened", "Audited", "Closed")
@@ -68,6 +69,10 @@ class HealedAudits(Audits):
         self.view.note(tracking)
 
 
+class Bookings(CountingTagged):
+    """All events of the theatre."""
+
+
 class Certificate(Aggregate):
     """Says which event it was made for."""
 
@@ -92,16 +97,18 @@ class Certificates(EventSourcedProjection[UUID]):
 
 
 Runner = (
-    SQLAlchemyProjectionRunner[Bank, Any]
+    SQLAlchemyProjectionRunner[Any, Any]
     | SQLAlchemyEventSourcedProjectionRunner[Bank, Any]
 )
 
 
 def _viewed(
-    projection: type[Projection[Any]], view: type[SQLAlchemyMaterialisedView]
+    projection: type[Projection[Any]],
+    view: type[SQLAlchemyMaterialisedView],
+    application: type[Bank | Theatre] = Bank,
 ) -> Callable[[Mapping[str, str]], Runner]:
     return lambda env: SQLAlchemyProjectionRunner(
-        application_class=Bank,
+        application_class=application,
         projection_class=projection,
         view_class=view,
         env=dict(env),
@@ -125,5 +132,6 @@ RUNNERS: Mapping[str, Callable[[Mapping[str, str]], Runner]] = {
     Closings.name: _viewed(Closings, Totals),
     Audits.name: _viewed(Audits, Positions),
     Certificates.__name__: _event_sourced,
+    Bookings.name: _viewed(Bookings, Totals, Theatre),
 }
 """By the name of the projection, what starts a copy of it."""

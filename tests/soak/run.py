@@ -16,17 +16,24 @@ from faults import report
 from positions import Positions
 from soak.bank import Bank
 from soak.crew import Crew, Post
-from soak.databases import ANSWER_TIMEOUT, LOCK_TIMEOUT, Database, Fault
-from soak.gauge import WRITERS, Gauge
+from soak.databases import ANSWER_TIMEOUT, LOCK_TIMEOUT, Database, ErrorKind
+from soak.gauge import BOOKED, WRITTEN, Gauge
+from soak.journal import Journals
 from soak.projections import RUNNERS
 from soak.totals import Totals
 from soak.verdict import Finding, Judge
-from soak.work import Entry, Journal, project, write
+from soak.work import book, follow, project, write
 
-WRITER = "writer"
+WRITER, CLERK = "writer", "clerk"
+"""Who writes, of the bank and of the theatre."""
 
-HOW_MANY = 3
-"""Writers."""
+KINDS: Mapping[str, str] = {WRITTEN: WRITER, BOOKED: CLERK}
+"""Whose doing a position is."""
+
+WRITERS, CLERKS = 3, 2
+
+EVENTS_A_BOOKING = 10
+"""Of the bank, for one of the theatre."""
 
 COPIES = 2
 """Of each projection."""
@@ -60,14 +67,13 @@ class Run:
     def findings(self) -> list[Finding]:
         """Do it, and say what came of it."""
         with tempfile.TemporaryDirectory() as folder, self._database as database:
-            journals = [Journal(Path(folder) / f"{each}") for each in range(HOW_MANY)]
+            journals = Journals(Path(folder), WRITERS, CLERKS)
             self._create_tables()
             with Crew(self._posts(journals)) as crew:
-                self._soak(crew)
+                self._soak(crew, journals)
             took = monotonic() - self._started
-            acknowledged = [entry for journal in journals for entry in journal]
-            judge = Judge(self._env(database.url), acknowledged)
-            return [*judge.findings(), *self._of_run(crew, acknowledged, took)]
+            judge = Judge(self._env(database.url), journals)
+            return [*judge.findings(), *self._of_run(crew, journals, took)]
 
     def _env(self, url: str) -> Mapping[str, str]:
         return {
@@ -83,27 +89,34 @@ class Run:
             factory.application_recorder()
             factory.tracking_recorder(Totals)
             factory.tracking_recorder(Positions)
+            factory.dcb_recorder()
 
-    def _posts(self, journals: list[Journal]) -> Iterator[Post]:
+    def _posts(self, journals: Journals) -> Iterator[Post]:
         envs = [self._env(url) for url in self._database.urls]
-        quota = -(-self._events // len(journals))
-        for number, journal in enumerate(journals):
-            env, seed = envs[number % len(envs)], self._random.randrange(10**6)
-            yield Post(WRITER, partial(write, env, journal, quota, seed))
+        bookings = -(-self._events // EVENTS_A_BOOKING)
+        for kind, work, own, events in (
+            (WRITER, write, journals.writers, self._events),
+            (CLERK, book, journals.clerks, bookings),
+        ):
+            quota = -(-events // len(own))
+            for number, journal in enumerate(own):
+                env, seed = envs[number % len(envs)], self._random.randrange(10**6)
+                yield Post(kind, partial(work, env, journal, quota, seed))
+        yield Post("follower", partial(follow, envs[-1], journals.followed))
         for number, name in enumerate(RUNNERS):
             for copy in range(COPIES):
                 env = envs[(number + copy) % len(envs)]
                 yield Post(f"copy of {name}", partial(project, name, env))
 
-    def _soak(self, crew: Crew) -> None:
-        faults: dict[str, Fault] = {
+    def _soak(self, crew: Crew, journals: Journals) -> None:
+        faults: dict[str, ErrorKind] = {
             **self._database.faults,
             **{f"{kind} killed": partial(crew.kill, kind) for kind in crew.kinds},
         }
-        with closing(Gauge(self._database.url)) as gauge:
+        with closing(Gauge(self._database.url, journals.followed)) as gauge:
 
             def is_done() -> bool:
-                return crew.have_done(WRITER) and not gauge.behind()
+                return all(map(crew.have_done, KINDS.values())) and not gauge.behind()
 
             while not self._stuck:
                 pause = monotonic() + self._random.uniform(0.2, 2)
@@ -117,11 +130,12 @@ class Run:
     def _recover(self, kind: str, crew: Crew, gauge: Gauge) -> None:
         """Wait until all who have work go on."""
         start, before = monotonic(), gauge.look()
-        waiting = gauge.behind() | {WRITERS}
+        waiting = gauge.behind() | set(KINDS)
 
         def have_moved() -> bool:
-            if crew.have_done(WRITER):
-                waiting.discard(WRITERS)
+            waiting.difference_update(
+                name for name, kind in KINDS.items() if crew.have_done(kind)
+            )
             return all(gauge.positions[name] > before[name] for name in waiting)
 
         if self._wait(crew, gauge, have_moved):
@@ -150,14 +164,12 @@ class Run:
         line = f"{now - self._started:5.0f} s: {positions}; {faults} faults"
         print(f"\r{line:<110}", end="" if is_live else "\n", flush=True)
 
-    def _of_run(
-        self, crew: Crew, acknowledged: list[Entry], took: float
-    ) -> Iterator[Finding]:
+    def _of_run(self, crew: Crew, journals: Journals, took: float) -> Iterator[Finding]:
         stuck = ", ".join(self._stuck) or "nobody"
         yield Finding("stuck", stuck, not self._stuck)
         failures = ", ".join(crew.failures) or "none"
         yield Finding("processes that failed", failures, not crew.failures)
         memory = max(crew.memory.values()) // 2**20
         yield Finding("memory of a process", f"{memory} MiB", memory < MOST_MEMORY)
-        rate = sum(entry.events for entry in acknowledged) / took
+        rate = sum(entry.events for entry in journals.written()) / took
         yield Finding("took", f"{took:.0f} s, {rate:.0f} events a second, with faults")

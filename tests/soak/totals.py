@@ -87,3 +87,10 @@ class Counting(Projection[Totals]):
 
     def process_event(self, domain_event: Any, tracking: Tracking) -> None:
         self.view.count(domain_event.originator_id, tracking)
+
+
+class CountingTagged(Projection[Totals]):
+    """Counts every event by its first tag."""
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+        self.view.count(UUID(domain_event.tags[0]), tracking)

@@ -7,21 +7,25 @@ from contextlib import closing
 from typing import Any, NamedTuple, TypeVar
 
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
-from eventsourcing_alchemy.dead_letters import DeadLetters
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
+from eventsourcing_alchemy.runners.dead_letters import DeadLetters
 from factories import construct_factory
 from positions import Positions
 from soak.bank import Bank
+from soak.booking_log import BookingLog
+from soak.booking_log import read as read_bookings
+from soak.journal import Journals
 from soak.log import Log, read
 from soak.projections import (
     Audits,
+    Bookings,
     Certificates,
     Closings,
     Everything,
     HealedAudits,
 )
+from soak.theatre import SHOWS, Theatre
 from soak.totals import Replay, Totals
-from soak.work import Entry
 
 PAGE = 1000
 
@@ -44,12 +48,13 @@ class Judge:
 
     Args:
         env: of a client that no fault reaches.
-        acknowledged: by the writers.
+        journals: of the processes.
     """
 
-    def __init__(self, env: Mapping[str, str], acknowledged: list[Entry]) -> None:
+    def __init__(self, env: Mapping[str, str], journals: Journals) -> None:
         self._env = env
-        self._acknowledged = acknowledged
+        self._journals = journals
+        self._acknowledged = journals.written()
 
     def findings(self) -> Iterator[Finding]:
         """The verdict, line by line."""
@@ -62,6 +67,7 @@ class Judge:
             yield from self._of_totals(Closings.name, log.closings, log.count)
             yield from self._of_certificates(log)
             yield from self._of_audits(log, bank)
+        yield from self._of_bookings()
 
     def _of_events(self, log: Log) -> Iterator[Finding]:
         count = sum(entry.events for entry in self._acknowledged)
@@ -70,11 +76,13 @@ class Judge:
         yield Finding("events stored", f"{log.count}, {unknown} not acknowledged")
         yield Finding("positions", f"1 to {log.count}, {log.gaps} gaps", not log.gaps)
 
-    def _of_totals(self, name: str, replay: Replay, last: int) -> Iterator[Finding]:
+    def _of_totals(
+        self, name: str, replay: Replay, last: int, application: str = Bank.name
+    ) -> Iterator[Finding]:
         with closing(self._factory(name)) as factory:
             view = factory.tracking_recorder(Totals)
             seen = view.all()
-            yield _position(view, last)
+            yield _position(view, last, application)
         wanted, found = replay.events, sum(total.events for total in seen.values())
         yield _effects(name, wanted, found, is_same=seen == replay.totals)
 
@@ -103,6 +111,22 @@ class Judge:
         found = sum(seen.values())
         yield _effects(Audits.name, len(wanted), found, is_same=seen == wanted)
 
+    def _of_bookings(self) -> Iterator[Finding]:
+        log, booked = BookingLog(), self._journals.booked()
+        log.take(read_bookings(self._env["SQLALCHEMY_URL"]))
+        lost = len(set(booked) - log.stored)
+        unknown = log.count - len(booked) + lost
+        told = f"{len(booked)}, {lost} lost; {unknown} not acknowledged"
+        yield Finding("bookings acknowledged", told, not lost)
+        wrong = (log.gaps, log.twice, log.missed)
+        told = "{} gaps, {} twice, {} conflicts missed".format(*wrong)
+        yield Finding("bookings", told, not any(wrong))
+        followed = [entry.position for entry in self._journals.followed]
+        of_show = log.of_shows[SHOWS[0]]
+        told = f"{len(followed)} of {len(of_show)} events"
+        yield Finding("a show was followed", told, followed == of_show)
+        yield from self._of_totals(Bookings.name, log.replay, log.count, Theatre.name)
+
     def _factory(self, name: str) -> SQLAlchemyFactory:
         return construct_factory(name, self._env)
 
@@ -116,8 +140,8 @@ def _certified(app: Certificates) -> Iterator[int]:
         gt = page[-1].id
 
 
-def _position(recorder: Any, last: int) -> Finding:
-    position = recorder.max_tracking_id(Bank.name)
+def _position(recorder: Any, last: int, application: str = Bank.name) -> Finding:
+    position = recorder.max_tracking_id(application)
     return Finding(f"position of {recorder.name}", str(position), position == last)
 
 

@@ -6,21 +6,22 @@ import faulthandler
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from multiprocessing import parent_process
-from pathlib import Path
 from random import Random
 from threading import Thread
 from time import monotonic, sleep
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from eventsourcing.persistence import OperationalError, PersistenceError
 
 from factories import construct_factory
 from soak.bank import Account, Bank, use
+from soak.journal import Entry, Journal
 from soak.projections import RUNNERS, Everything
+from soak.theatre import SHOWS, Theatre, query_of
 
 T = TypeVar("T")
 
@@ -37,44 +38,6 @@ PATIENCE = 60.0
 
 TELL_STACKS = signal.SIGUSR1
 """Makes a process print what its threads do."""
-
-
-class Entry(NamedTuple):
-    """An acknowledgement: so many events of an account, from a version and position."""
-
-    position: int
-    events: int
-    version: int
-    account_id: UUID
-
-
-class Journal:
-    """What a writer was told to be stored. It survives the writer.
-
-    Args:
-        path: of the file, which need not be there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def add(self, entry: Entry) -> None:
-        line = " ".join(map(str, entry)) + "\n"
-        number = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        try:
-            # At once, so that no kill leaves a part of it.
-            os.write(number, line.encode())
-        finally:
-            os.close(number)
-
-    def __iter__(self) -> Iterator[Entry]:
-        if self.path.exists():
-            with self.path.open() as lines:
-                for line in lines:
-                    position, events, version, account_id = line.split()
-                    yield Entry(
-                        int(position), int(events), int(version), UUID(account_id)
-                    )
 
 
 def write(env: Mapping[str, str], journal: Journal, quota: int, seed: int) -> None:
@@ -105,6 +68,36 @@ def write(env: Mapping[str, str], journal: Journal, quota: int, seed: int) -> No
             if position > LEAD:
                 with suppress(TimeoutError, OperationalError):
                     view.wait(bank.name, position - LEAD, timeout=10)
+
+
+def book(env: Mapping[str, str], journal: Journal, quota: int, seed: int) -> None:
+    """Book until so many events are acknowledged, counting those of predecessors."""
+    _begin()
+    left = quota - sum(1 for _ in journal)
+    random = Random(seed + left)  # noqa: S311 (not for secrets)
+    with closing(_patiently(lambda: Theatre(dict(env)))) as theatre:
+        while left > 0:
+            with suppress(OperationalError):
+                if entry := theatre.book(random):
+                    journal.add(entry)
+                    left -= 1
+
+
+def follow(env: Mapping[str, str], journal: Journal) -> None:
+    """Note what concerns a show, from where a predecessor was killed, until told."""
+    _begin()
+    last = journal.last()
+    after = last.position if last else None
+    with closing(_patiently(lambda: Theatre(dict(env)))) as theatre:
+        query = query_of(SHOWS[0])
+        subscription = _patiently(
+            lambda: theatre.recorder.subscribe(query, after=after)
+        )
+        with subscription:
+            signal.signal(signal.SIGTERM, lambda *_: subscription.stop())
+            for event in subscription:
+                number = UUID(theatre.booked(event).number)
+                journal.add(Entry(event.position, 1, 0, number))
 
 
 def project(name: str, env: Mapping[str, str]) -> None:

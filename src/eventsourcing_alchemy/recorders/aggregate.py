@@ -1,25 +1,27 @@
 """Events, or snapshots, by aggregate."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.persistence import AggregateRecorder, DatabaseError, StoredEvent
 from sqlalchemy import Select, Table
 
-from eventsourcing_alchemy import records, statements, tables
-from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
-from eventsourcing_alchemy.executors import Executor
-from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
-from eventsourcing_alchemy.validation import (
+from eventsourcing_alchemy.database.binds import Bind
+from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.host import AggregateRecorder, StoredEvent
+from eventsourcing_alchemy.recorders.registered import RegisteredRecorder
+from eventsourcing_alchemy.schema import tables
+from eventsourcing_alchemy.schema.validation import (
     ID_TYPES,
-    checked_count,
+    checked_bound,
     checked_events,
-    checked_id,
+    checked_limit,
     checked_name,
+    id_to_read,
     refuse_tracking,
 )
+from eventsourcing_alchemy.statements import row_mapping
+from eventsourcing_alchemy.statements.events import aggregate_events, insert_event
 
 _RECORD = (
     "application_id_",
@@ -29,16 +31,16 @@ _RECORD = (
     "topic_",
     "state_",
 )
-"""Parameters of `statements.insert_event()`."""
+"""Parameters of `insert_event()`."""
 
 
-class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
-    """Stores events, or snapshots, by aggregate, without positions.
+class SQLAlchemyAggregateRecorder(RegisteredRecorder, AggregateRecorder):
+    """Stores events or snapshots by aggregate, without positions.
 
     Args:
         datastore: the database.
-        name: of the application.
-        purpose: keeps records apart: those of one purpose are not seen by another.
+        name: the name of the application.
+        purpose: keeps records apart: a recorder sees only those of its own purpose.
     """
 
     def __init__(
@@ -53,21 +55,29 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
         return tables.snapshots if self._id_type is UUID else tables.text_snapshots
 
     def insert_events(
-        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        session: Bind | None = None,
+        **kwargs: Any,
     ) -> Sequence[int] | None:
         """Stores all of the events, or none.
 
         Args:
-            stored_events: to store.
-            **kwargs: ignored, but for a `tracking`, which is refused.
+            stored_events: the events to store.
+            session: your session or connection, to take part in its transaction.
+            **kwargs: ignored, except that a `tracking` raises an error.
 
         Returns:
-            None: they have no positions.
+            None, because these records have no positions.
 
         Raises:
-            IntegrityError: if a version of an aggregate is stored already.
-            DataError: if something does not fit.
+            IntegrityError: if a version of an aggregate is already stored.
+            DataError: if a value does not fit its column.
         """
+        if session is not None:
+            with self.datastore.transaction(session):
+                return self.insert_events(stored_events, **kwargs)
         refuse_tracking(self, kwargs)
         events = checked_events(stored_events, self._id_type)
         if events:
@@ -78,6 +88,7 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
 
     def _insert(self, events: Sequence[StoredEvent]) -> bool:
         with self.datastore.writing() as executor:
+            self.datastore.dialect.refuse_too_large(executor, events)
             application_id = self._application_id(executor)
             rows = [
                 (
@@ -90,7 +101,7 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
                 )
                 for event in events
             ]
-            executor.execute_many(statements.insert_event(self._table), _RECORD, rows)
+            executor.execute_many(insert_event(self._table), _RECORD, rows)
         return True
 
     def _are_stored(self, events: Sequence[StoredEvent]) -> bool:
@@ -101,40 +112,6 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
         version = event.originator_version
         return self.select_events(event.originator_id, gt=version - 1, lte=version)
 
-    def register(self) -> None:
-        """Adds the application to the database, unless it is there.
-
-        In a transaction of its own, so that the first events of an application, if
-        they are rolled back, take nothing away that others wait for. Where the user
-        of the database may only read, it is left to who may write.
-
-        Raises:
-            OperationalError: if the database cannot be reached.
-        """
-        if self.datastore.retrying(self._is_registered):
-            return
-        with suppress(DatabaseError):
-            self.datastore.retrying(self._register)
-
-    def _is_registered(self) -> bool:
-        with self.datastore.statement() as executor:
-            return self._known_application_id(executor) is not None
-
-    def _register(self) -> None:
-        with self.datastore.writing() as executor:
-            self.datastore.dialect.register(executor, self.name)
-
-    def _application_id(self, executor: Executor) -> int | None:
-        known = self._known_application_id(executor)
-        if known is not None:
-            return known
-        self.datastore.dialect.register(executor, self.name)
-        return self._known_application_id(executor)
-
-    def _known_application_id(self, executor: Executor) -> int | None:
-        row = executor.first(statements.application(), {"application": self.name})
-        return None if row is None else int(row[0])
-
     def select_events(
         self,
         originator_id: UUID | str,
@@ -144,29 +121,33 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """The stored events of an aggregate, in the order of their versions.
+        """Returns stored events of an aggregate, in the order of their versions.
 
         Args:
-            originator_id: of the aggregate.
-            gt: version above which to start.
-            lte: version to end with.
-            desc: whether the order is descending.
-            limit: number of events at the most.
+            originator_id: the ID of the aggregate. You may pass a UUID as text.
+            gt: return only versions above this one.
+            lte: return only versions up to this one.
+            desc: whether to return the highest version first.
+            limit: the maximum number of events.
 
         Raises:
-            DataError: if the ID is not of the type that is stored.
-            ProgrammingError: if the limit is negative.
+            DataError: if the ID does not have the type that is stored.
+            ProgrammingError: if the limit is negative, or a bound is not a whole
+                number.
         """
-        bounds = {"gt": gt, "lte": lte, "limit": checked_count("limit", limit)}
+        originator_id = id_to_read(originator_id, self._id_type)
+        bounds = {
+            "gt": checked_bound("gt", gt),
+            "lte": checked_bound("lte", lte),
+            "limit": checked_limit(limit),
+        }
         parameters = {
             "application": self.name,
-            "originator_id": checked_id(originator_id, self._id_type),
+            "originator_id": originator_id,
             **self._filters(),
             **{name: bound for name, bound in bounds.items() if bound is not None},
         }
-        statement = statements.aggregate_events(
-            self._table, desc, frozenset(parameters)
-        )
+        statement = aggregate_events(self._table, desc, frozenset(parameters))
         return self.datastore.retrying(
             lambda: self._select(originator_id, statement, parameters)
         )
@@ -179,7 +160,7 @@ class SQLAlchemyAggregateRecorder(SQLAlchemyRecorder, AggregateRecorder):
     ) -> list[StoredEvent]:
         with self.datastore.statement() as executor:
             rows = executor.rows(statement, parameters)
-        return records.stored_events(originator_id, rows)
+        return row_mapping.stored_events(originator_id, rows)
 
     def _filters(self) -> dict[str, str]:
         return {"purpose": self.purpose}

@@ -1,36 +1,46 @@
 """Events under the positions of an application."""
 
 from collections.abc import Sequence
+from sys import getsizeof
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.persistence import ApplicationRecorder, Notification, StoredEvent
 from sqlalchemy import Table
 
-from eventsourcing_alchemy import tables
-from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy import instrumentation
+from eventsourcing_alchemy.database.binds import Bind
+from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.database.group_commit import Size, last_positions
 from eventsourcing_alchemy.dialects.base import Application
 from eventsourcing_alchemy.errors import TransientError
-from eventsourcing_alchemy.notifications import LAST_POSITION, NotificationReader, Scan
+from eventsourcing_alchemy.host import ApplicationRecorder, Notification, StoredEvent
 from eventsourcing_alchemy.recorders.aggregate import SQLAlchemyAggregateRecorder
-from eventsourcing_alchemy.subscriptions import SQLAlchemySubscription
-from eventsourcing_alchemy.validation import (
+from eventsourcing_alchemy.schema import tables
+from eventsourcing_alchemy.schema.validation import (
+    checked_bound,
     checked_count,
     checked_events,
     checked_topics,
     refuse_tracking,
 )
+from eventsourcing_alchemy.subscriptions.notification_reader import (
+    LAST_POSITION,
+    NotificationReader,
+    Scan,
+)
+from eventsourcing_alchemy.subscriptions.subscription import SQLAlchemySubscription
+from eventsourcing_alchemy.subscriptions.topics import with_other_names
 
 
 class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationRecorder):
-    """Stores the events of an application under its positions.
+    """Stores the events of an application, and gives them positions.
 
-    Positions (notification IDs) count from 1 without gaps, in the order of commits: who
-    has seen a position has seen all below it, on every database.
+    Positions (notification IDs) count from 1 without gaps, in the order of commits. On
+    every database, whoever sees a position can see all lower ones.
 
     Args:
         datastore: the database.
-        name: of the application.
+        name: the name of the application.
     """
 
     def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
@@ -38,7 +48,6 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         self.reader = NotificationReader(datastore, self._table, name)
         self._application = Application(name, datastore.settings.schema)
         self._notifies = datastore.settings.subscribe != "poll"
-        self.events_topic = (datastore.database, "events", name)
 
     @property
     def _table(self) -> Table:
@@ -48,31 +57,42 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         return {}
 
     def insert_events(
-        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        session: Bind | None = None,
+        **kwargs: Any,
     ) -> Sequence[int] | None:
-        """Stores all of the events under the next positions, or none.
+        """Stores all of the events at the next positions, or none.
 
         Args:
-            stored_events: to store.
-            **kwargs: ignored, but for a `tracking`, which is refused.
+            stored_events: the events to store.
+            session: your session or connection, to take part in its transaction.
+            **kwargs: ignored, except that a `tracking` raises an error.
 
         Returns:
             The positions, in the order of the events.
 
         Raises:
-            IntegrityError: if a version of an aggregate is stored already.
-            DataError: if something does not fit.
-            OperationalError: if the application is locked for too long, or the
-                database stays out of reach. Where the connection was lost in COMMIT,
-                the events may be stored.
+            IntegrityError: if a version of an aggregate is already stored.
+            DataError: if a value does not fit its column.
+            OperationalError: if another transaction locks the application for too
+                long, or the database stays out of reach. If the connection was lost
+                in COMMIT, the events may be stored.
         """
+        if session is not None:
+            with self.datastore.transaction(session):
+                return self.insert_events(stored_events, **kwargs)
         refuse_tracking(self, kwargs)
         events = checked_events(stored_events, self._id_type)
         if not events:
             return []
-        return self.datastore.retrying(
-            lambda: self._append(events), lambda: self._refused_positions(events)
-        )
+        with instrumentation.observer.appending(self.name, events) as appending:
+            positions = self.datastore.retrying(
+                lambda: self._append(events), lambda: self._refused_positions(events)
+            )
+            appending.stored(positions[-1])
+        return positions
 
     def _append(self, events: Sequence[StoredEvent]) -> Sequence[int]:
         key = self._table, self._application, self._notifies
@@ -80,16 +100,23 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         if group_commit is None:
             last = self._append_now(events)
         else:
-            last = group_commit.append(events, self._append_now)
+            last = group_commit.append(events, _size, self._append_all)
         return list(range(last - len(events) + 1, last + 1))
+
+    def _append_all(self, group: Sequence[Sequence[StoredEvent]]) -> Sequence[int]:
+        if len(group) == 1:
+            return [self._append_now(group[0])]
+        last = self._append_now([event for events in group for event in events])
+        return last_positions(last, group)
 
     def _append_now(self, events: Sequence[StoredEvent]) -> int:
         store = self.datastore
-        with store.writing_alone() as executor:
-            last = store.dialect.append(
+        last = store.alone(
+            lambda executor: store.dialect.append(
                 executor, self._table, self._application, events, notify=self._notifies
             )
-        store.hint(self.events_topic)
+        )
+        store.hint(self.reader.events_topic)
         return last
 
     def _refused_positions(self, events: Sequence[StoredEvent]) -> Sequence[int] | None:
@@ -98,7 +125,7 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         So there is something: a server that has nothing is behind the one that refused.
         """
         if all(self.reader.position(event) is None for event in events):
-            msg = "What refused the events is not on this server yet"
+            msg = "The events that caused the conflict are not on this server yet"
             raise TransientError(msg)
         return self._positions(events)
 
@@ -118,28 +145,31 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         *,
         inclusive_of_start: bool = True,
     ) -> Sequence[Notification]:
-        """The first events from a position on, in the order of positions.
+        """Returns a page of events, in the order of positions.
 
         Args:
-            start: position, None for the beginning.
-            limit: number of events at the most.
-            stop: position to end with, None for the end.
-            topics: of the events; empty for all.
+            start: the first position; None for the beginning.
+            limit: the maximum number of events.
+            stop: the last position; None for the end.
+            topics: return only events with these topics; empty for all. Other names
+                that `register_topic()` resolves to the same classes are included.
             inclusive_of_start: whether to include the event at `start`.
 
         Raises:
-            ProgrammingError: if the limit is negative.
+            ProgrammingError: if the limit is negative, or a bound is not a whole
+                number.
         """
         checked_count("limit", limit)
-        gt = max(0, (start or 0) - inclusive_of_start)
-        stop = LAST_POSITION if stop is None else stop
-        topics = checked_topics(topics)
+        gt = max(0, (checked_bound("start", start) or 0) - inclusive_of_start)
+        bound = checked_bound("stop", stop)
+        stop = LAST_POSITION if bound is None else bound
+        topics = with_other_names(checked_topics(topics))
         return self.datastore.retrying(
             lambda: Scan(self.reader, gt, topics, stop=stop).first(limit)
         )
 
     def max_notification_id(self) -> int | None:
-        """The position of the last event, None if there is none."""
+        """Returns the position of the last event, or None if there is none."""
         return self.datastore.retrying(self.reader.last_position) or None
 
     def subscribe(
@@ -148,13 +178,19 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         """Follows the application: see `SQLAlchemySubscription`.
 
         Args:
-            gt: position to start after, None for the beginning.
-            topics: of the events; empty for all.
+            gt: the position to start after; None for the beginning.
+            topics: return only events with these topics; empty for all. Other names
+                that `register_topic()` has resolved to the same classes are included.
 
         Raises:
-            ProgrammingError: if `gt` is negative, or beyond the end.
+            ProgrammingError: if `gt` is negative, or beyond the last position.
             OperationalError: if the database cannot be reached.
         """
-        return SQLAlchemySubscription(
-            self, checked_count("gt", gt), checked_topics(topics)
-        )
+        topics = with_other_names(checked_topics(topics))
+        if gt is not None:
+            checked_count("gt", gt)
+        return SQLAlchemySubscription(self, gt, topics, self.reader)
+
+
+def _size(events: Sequence[StoredEvent]) -> Size:
+    return Size(len(events), sum(getsizeof(event.state) for event in events))

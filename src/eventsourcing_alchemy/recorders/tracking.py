@@ -1,27 +1,44 @@
 """The position of a projection in each application that it follows."""
 
+from functools import partial
 from threading import Event
 from time import monotonic, sleep
 from typing import Any
 
-from eventsourcing.persistence import (
-    IntegrityError,
+from sqlalchemy import Connection, exc
+
+from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.database.scoped_sessions import apart_from_sessions
+from eventsourcing_alchemy.database.wakeups import hints
+from eventsourcing_alchemy.errors import AlreadyProcessedError, is_about_constraint
+from eventsourcing_alchemy.host import (
     PersistenceError,
-    ProgrammingError,
     Tracking,
     TrackingRecorder,
     WaitInterruptedError,
 )
-from sqlalchemy import Connection, exc
-
-from eventsourcing_alchemy import statements
-from eventsourcing_alchemy.datastore import SQLAlchemyDatastore
-from eventsourcing_alchemy.executors import Executor
-from eventsourcing_alchemy.faults import Fault, fault_of
-from eventsourcing_alchemy.hints import hints
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
-from eventsourcing_alchemy.recorders.tracking_modes import current_mode
-from eventsourcing_alchemy.validation import checked_name
+from eventsourcing_alchemy.recorders.known_positions import KnownPositions
+from eventsourcing_alchemy.recorders.tracking_modes import EventInBatch, current_mode
+from eventsourcing_alchemy.resilience.error_classification import (
+    ErrorKind,
+    error_kind_of,
+)
+from eventsourcing_alchemy.schema import tables
+from eventsourcing_alchemy.schema.validation import (
+    checked_bound,
+    checked_name,
+    checked_tracking,
+)
+from eventsourcing_alchemy.statements.executor import Executor
+from eventsourcing_alchemy.statements.tracking import (
+    LOWEST,
+    advance_tracking,
+    insert_tracking,
+    lock_tracking,
+    tracked_position,
+)
+from eventsourcing_alchemy.upserts.targets import target_of
 
 SHORTEST_PAUSE = 0.001
 """Seconds between two looks at the position in `wait()`, at first."""
@@ -30,45 +47,38 @@ LONGEST_PAUSE = 0.05
 """Seconds between two looks at the position in `wait()`, after a while."""
 
 
-def sql_recorder(recorder: TrackingRecorder) -> "SQLAlchemyTrackingRecorder":
-    """The recorder, if it is one of this package.
-
-    Raises:
-        ProgrammingError: if it is not.
-    """
-    if isinstance(recorder, SQLAlchemyTrackingRecorder):
-        return recorder
-    msg = (
-        f"{recorder!r} is not a recorder of this package: set PERSISTENCE_MODULE for "
-        f"the projection"
-    )
-    raise ProgrammingError(msg)
-
-
 class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
-    """Records which events have been processed, each once.
+    """Records the position that a projection has reached, each position once.
 
-    A constraint decides, so this holds for any number of processes: what was
-    processed by one is refused to all others.
+    A constraint of the database decides, so this holds for any number of processes:
+    what one process has processed is refused to all others.
 
     Args:
         datastore: the database.
-        name: of the projection.
+        name: the name of the projection.
     """
 
     def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
         super().__init__(datastore, name)
         self._topic = (datastore.database, "tracking", name)
+        self._committed: dict[str, int] = {}
+        """By application, the position that was recorded last by this object."""
+        self.known = KnownPositions(name)
+        self.in_batch = EventInBatch()
+        self.target = target_of(
+            tables.tracking, datastore.engine.dialect, datastore.schemas
+        )
 
     def insert_tracking(self, tracking: Tracking) -> None:
         """Records that an event was processed.
 
         Args:
-            tracking: the application's name, and the position of the event.
+            tracking: the name of the application, and the position of the event.
 
         Raises:
-            IntegrityError: if this position, or a higher one, is recorded already.
+            IntegrityError: if this position, or a higher one, is already recorded.
         """
+        self._refuse_beside_batch(tracking)
         name, position = tracking.application_name, tracking.notification_id
         self.datastore.retrying(
             lambda: self._track_alone(tracking),
@@ -80,10 +90,24 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
             with self.transaction() as connection:
                 self._track(connection, tracking)
         else:
-            with self.datastore.writing_alone() as executor:
-                self._advance(executor, tracking)
-            self.datastore.hint(self._topic)
+            self.datastore.alone(lambda executor: self._advance(executor, tracking))
+            self._has_tracked(tracking)
         return True
+
+    def _refuse_beside_batch(self, tracking: Tracking) -> None:
+        """Before anything waits for a lock that the batch holds, which waits for it.
+
+        Raises:
+            ProgrammingError: if a batch is processing this event, in a transaction that
+                the calling code is not inside.
+        """
+        current = self.in_batch.tracking
+        if (
+            current is not None
+            and tracking == current
+            and not self.datastore.is_in_transaction()
+        ):
+            self.in_batch.refuse()
 
     def _track(self, connection: Connection, tracking: Tracking) -> None:
         mode = current_mode(connection, self.name)
@@ -91,6 +115,7 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
             self.advance_tracking(connection, tracking)
         else:
             mode.track(self, connection, tracking)
+        self.in_batch.track(tracking)
 
     def advance_tracking(self, connection: Connection, tracking: Tracking) -> None:
         """Records a position, in the transaction of a connection.
@@ -100,32 +125,80 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         """
         with self.datastore.executing(connection, takes_locks=True) as executor:
             self._advance(executor, tracking)
-        self.datastore.hint(self._topic)
+        is_inside = self.datastore.is_in_transaction()  # Or another thread has flushed.
+        is_ours = is_inside and not connection.in_nested_transaction()
+        self._has_tracked(tracking, is_ours=is_ours)
+
+    def _has_tracked(self, tracking: Tracking, *, is_ours: bool = True) -> None:
+        """Has it known, once the transaction has committed.
+
+        Args:
+            tracking: the application's name, and the position.
+            is_ours: whether no part of the transaction can be rolled back.
+        """
+        self.datastore.after_commit(partial(self._note, tracking, is_ours))
+
+    def _note(self, tracking: Tracking, is_ours: bool) -> None:
+        name, position = tracking.application_name, tracking.notification_id
+        self._committed[name] = position
+        if is_ours:
+            self.known.expect(name, position)
+        hints.wake(self._topic)
+
+    def has_committed(self, tracking: Tracking) -> bool:
+        """Whether this object itself has recorded the position, and nobody else.
+
+        Args:
+            tracking: the application's name, and the position; not one before the last.
+        """
+        position = self._committed.get(tracking.application_name)
+        return position == tracking.notification_id
+
+    def forget_committed(self, application_name: str) -> None:
+        """Has `has_committed()` tell about the time from now on."""
+        self._committed.pop(application_name, None)
 
     def _advance(self, executor: Executor, tracking: Tracking) -> None:
         # Each statement decides by itself, so they may be transactions of their own.
         parameters = self._parameters(tracking)
-        if not executor.execute(statements.advance_tracking(), parameters).rowcount:
+        if not executor.execute(advance_tracking(), parameters).rowcount:
+            self._refuse_if_lost(
+                executor, tracking.application_name, parameters["known"]
+            )
             self._insert_tracking(executor, tracking)
+
+    def _refuse_if_lost(
+        self, executor: Executor, application_name: str, known: int
+    ) -> None:
+        """Makes sure that a position that was known before is there."""
+        if known > LOWEST:
+            key = self._key(application_name)
+            position = executor.scalar(tracked_position(), key)
+            self.known.check(application_name, known, position)
 
     def lock_tracking(self, connection: Connection, application_name: str) -> None:
         """Waits for those who are recording a position, and makes others wait."""
         key = self._key(application_name)
         with self.datastore.executing(connection, takes_locks=True) as executor:
-            executor.execute(statements.lock_tracking(), key)
+            executor.execute(lock_tracking(), key)
 
-    def already_processed(self, tracking: Tracking) -> IntegrityError:
+    def already_processed(self, tracking: Tracking) -> AlreadyProcessedError:
         """The error for an event that is tracked already."""
         msg = (
             f"Projection {self.name!r} has already processed position "
             f"{tracking.notification_id} of {tracking.application_name!r}"
         )
-        return IntegrityError(msg)
+        return AlreadyProcessedError(msg)
 
     def _parameters(self, tracking: Tracking) -> dict[str, Any]:
-        """Those of `statements.advance_tracking()`."""
-        key = self._key(tracking.application_name)
-        return {**key, "position": tracking.notification_id}
+        """Those of `advance_tracking()`."""
+        name = checked_tracking(tracking).application_name
+        return {
+            "projection": self.name,
+            "application": name,
+            "position": tracking.notification_id,
+            "known": self.known.lowest(name),
+        }
 
     def _key(self, application_name: str) -> dict[str, str]:
         name = checked_name("The application's name", application_name)
@@ -138,30 +211,28 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
             "notification_id_": tracking.notification_id,
         }
         try:
-            executor.execute(statements.insert_tracking(), row)
-        except exc.IntegrityError as error:
+            executor.execute(insert_tracking(), row)
+        except exc.DBAPIError as error:
+            if not is_about_constraint(error):
+                raise
             raise self.already_processed(tracking) from error
 
     def max_tracking_id(self, application_name: str) -> int | None:
-        """The position that was reached in an application, None before the first.
+        """Returns the position that the projection has reached, or None.
 
         Args:
-            application_name: of the application.
+            application_name: the name of the application that it follows.
         """
-        return self.datastore.retrying(lambda: self._position(application_name))
+        return self.datastore.retrying(lambda: self.position_now(application_name))
 
-    def _position(self, application_name: str) -> int | None:
+    def position_now(self, application_name: str) -> int | None:
+        """As `max_tracking_id()`, by one try."""
         parameters = self._key(application_name)
         with self.datastore.statement() as executor:
-            mode = current_mode(executor.connection, self.name)
-            reached = mode.reached(application_name) if mode is not None else None
-            if reached is not None:
-                return reached
-            position: int | None = executor.scalar(
-                statements.tracked_position(), parameters
-            )
+            position: int | None = executor.scalar(tracked_position(), parameters)
             return position
 
+    @apart_from_sessions()
     def wait(
         self,
         application_name: str,
@@ -169,21 +240,22 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         timeout: float = 1.0,
         interrupt: Event | None = None,
     ) -> None:
-        """Waits until a position has been processed.
+        """Waits until the projection has reached a position.
 
-        Returns within a twentieth of the time that it took, and at most 50 ms, after
-        the commit; at once where that is the next commit of this process.
+        In the process that commits the position, `wait()` returns at once. In others,
+        it returns within 50 ms after the commit.
 
         Args:
-            application_name: of the application.
-            notification_id: the position; None for none.
-            timeout: seconds to wait at the most.
-            interrupt: ends the wait when it is set.
+            application_name: the name of the application that recorded the event.
+            notification_id: the position of the event; None returns at once.
+            timeout: the maximum time to wait, in seconds.
+            interrupt: set this event to end the wait.
 
         Raises:
-            TimeoutError: if it has not been processed in time.
-            WaitInterruptedError: if `interrupt` is set before.
+            TimeoutError: if the projection does not reach the position in time.
+            WaitInterruptedError: if `interrupt` is set first.
         """
+        checked_bound("notification_id", notification_id)
         started = monotonic()
         hinted = False
         with hints.waiting(self._topic) as waiter:
@@ -204,15 +276,19 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
                     sleep(pause)
                     hinted = False
                 else:
-                    hinted = waiter.wait(pause)
+                    hinted = waiter.wait(pause) is not None
+
+    def is_awaited(self) -> bool:
+        """Whether this process is in `wait()` for a position of this projection."""
+        return hints.are_awaited(self._topic)
 
     def _has_reached(self, application_name: str, notification_id: int | None) -> bool:
         if notification_id is None:
             return True
         try:
-            position = self._position(application_name)
+            position = self.position_now(application_name)
         except PersistenceError as error:
-            if fault_of(error, self.datastore.dialect) is not Fault.OUTAGE:
+            if error_kind_of(error, self.datastore.dialect) is not ErrorKind.OUTAGE:
                 raise
             return False
         return position is not None and position >= notification_id

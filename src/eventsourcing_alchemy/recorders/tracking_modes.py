@@ -1,15 +1,37 @@
 """Other ways to track events than one by one, for the time of a transaction."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import NoReturn, Protocol
 
-from eventsourcing.persistence import Tracking
 from sqlalchemy import Connection
 
-if TYPE_CHECKING:
-    from eventsourcing_alchemy.recorders.tracking import SQLAlchemyTrackingRecorder
+from eventsourcing_alchemy.host import IntegrityError, ProgrammingError, Tracking
+from eventsourcing_alchemy.schema import tables
+from eventsourcing_alchemy.upserts.buffer import UpsertBuffer
+from eventsourcing_alchemy.upserts.postponed import any_tells
+from eventsourcing_alchemy.upserts.targets import Target
+
+
+class Tracks(Protocol):
+    """What a mode needs of a tracking recorder."""
+
+    name: str
+
+    @property
+    def target(self) -> Target:
+        """The table of the positions."""
+
+    def advance_tracking(self, connection: Connection, tracking: Tracking) -> None:
+        """Records a position, in the transaction of a connection."""
+
+    def lock_tracking(self, connection: Connection, application_name: str) -> None:
+        """Waits for those who are recording a position, and makes others wait."""
+
+    def already_processed(self, tracking: Tracking) -> IntegrityError:
+        """The error for an event that is tracked already."""
 
 
 class TrackingMode(Protocol):
@@ -17,7 +39,7 @@ class TrackingMode(Protocol):
 
     def track(
         self,
-        recorder: "SQLAlchemyTrackingRecorder",
+        recorder: Tracks,
         connection: Connection,
         tracking: Tracking,
     ) -> None:
@@ -26,9 +48,6 @@ class TrackingMode(Protocol):
         Raises:
             IntegrityError: if it has been processed before.
         """
-
-    def reached(self, application_name: str) -> int | None:
-        """The position that was reached, if it is not the one that is recorded."""
 
 
 class Redoing:
@@ -43,7 +62,7 @@ class Redoing:
 
     def track(
         self,
-        recorder: "SQLAlchemyTrackingRecorder",
+        recorder: Tracks,
         connection: Connection,
         tracking: Tracking,
     ) -> None:
@@ -54,56 +73,108 @@ class Redoing:
         else:
             recorder.advance_tracking(connection, tracking)
 
-    def reached(self, application_name: str) -> int | None:  # noqa: ARG002
-        """Nothing else than what is recorded."""
-        return None
-
 
 class TrackedTogether:
-    """Records the first and the last position of a batch, not those between.
+    """Records the first position of a batch at once, and others when it matters.
 
     The first one as ever, before the work: it makes rivals wait, or fails if they were
-    faster.
+    faster. Any other one before something is executed that may tell, or at the end.
+
+    Args:
+        buffer: has it wait.
+        is_private: whether nobody else knows that there is such a position. Then only
+            a statement tells that names the table, or keeps or undoes a part of the
+            transaction.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: UpsertBuffer, *, is_private: bool = False) -> None:
+        self._buffer = buffer
+        self._tells = _names_positions if is_private else any_tells
         self._reached: dict[str, int] = {}
-        self._recorded: dict[str, int] = {}
 
     def track(
         self,
-        recorder: "SQLAlchemyTrackingRecorder",
+        recorder: Tracks,
         connection: Connection,
         tracking: Tracking,
     ) -> None:
         """Tracks an event, for which the next ones may stand."""
         name, position = tracking.application_name, tracking.notification_id
         if connection.in_nested_transaction():
-            # By itself, because the savepoint may be rolled back.
+            # Now, because the savepoint may be rolled back. The database knows.
+            self._reached.pop(name, None)
             recorder.advance_tracking(connection, tracking)
-            return
-        if name not in self._reached:
+        elif name not in self._reached or not self._buffer.is_blind(recorder.target):
             recorder.advance_tracking(connection, tracking)
-            self._recorded[name] = position
+            self._reached[name] = position
         elif position <= self._reached[name]:
             raise recorder.already_processed(tracking)
-        self._reached[name] = position
-
-    def reached(self, application_name: str) -> int | None:
-        """The position of the batch's last event so far."""
-        return self._reached.get(application_name)
-
-    def record(
-        self, recorder: "SQLAlchemyTrackingRecorder", connection: Connection
-    ) -> None:
-        """Records the positions that were reached."""
-        for name, position in self._reached.items():
-            if position > self._recorded[name]:
-                recorder.advance_tracking(connection, Tracking(name, position))
+        else:
+            advance = partial(recorder.advance_tracking, connection, tracking)
+            self._buffer.postponed.add((recorder.name, name), advance, self._tells)
+            self._reached[name] = position
 
 
-_mode: ContextVar[tuple[Connection, str, TrackingMode] | None]
-_mode = ContextVar("tracking_mode", default=None)
+_TELLING = re.compile(
+    rf"\b{re.escape(tables.tracking.name)}\b|^\s*(?:SAVEPOINT|ROLLBACK|RELEASE)\b", re.I
+)
+
+
+def _names_positions(statement: str) -> bool:
+    return _TELLING.search(statement) is not None
+
+
+class EventInBatch:
+    """The event that a batch is processing, to be tracked in its transaction alone.
+
+    Attributes:
+        tracking: the application's name, and the position; None for no event.
+        is_tracked: whether it has been tracked.
+        is_tracked_elsewhere: whether it was to be tracked outside of the transaction.
+    """
+
+    def __init__(self) -> None:
+        self.tracking: Tracking | None = None
+        self.is_tracked = False
+        self.is_tracked_elsewhere = False
+
+    def begin(self, tracking: Tracking) -> None:
+        """Lets the event be tracked in the batch's transaction alone."""
+        self.tracking = tracking
+        self.is_tracked = False
+
+    def track(self, tracking: Tracking) -> None:
+        """Notes what is tracked in the transaction."""
+        if self.tracking is not None:
+            self.is_tracked = self.is_tracked or tracking == self.tracking
+
+    def end(self) -> None:
+        """Ends that.
+
+        Raises:
+            ProgrammingError: if it was to be tracked elsewhere, even if that was
+                caught.
+        """
+        if self.is_tracked_elsewhere:
+            self.refuse()
+        self.tracking = None
+
+    def refuse(self) -> NoReturn:
+        """Refuses to track it elsewhere.
+
+        Raises:
+            ProgrammingError: says why.
+        """
+        self.is_tracked_elsewhere = True
+        msg = (
+            f"{self.tracking} is part of a batch, but another thread or task tries to "
+            "track it: construct the runner with batch_size=1"
+        )
+        raise ProgrammingError(msg)
+
+
+_modes: dict[Connection, tuple[str, TrackingMode]] = {}
+"""By connection, whoever uses it: other threads and tasks, too."""
 
 
 @contextmanager
@@ -118,21 +189,25 @@ def tracking_mode(
         name: of the projection.
         mode: how to track them.
     """
-    token = _mode.set((connection, name, mode))
+    before = _modes.get(connection)
+    _modes[connection] = name, mode
     try:
         yield
     finally:
-        _mode.reset(token)
+        if before is None:
+            del _modes[connection]
+        else:
+            _modes[connection] = before
 
 
-def current_mode(connection: Connection | None, name: str) -> TrackingMode | None:
+def current_mode(connection: Connection, name: str) -> TrackingMode | None:
     """How to track events, None for one by one.
 
     Args:
         connection: in the transaction of which an event is processed.
         name: of the projection.
     """
-    current = _mode.get()
-    if current is None or current[0] is not connection or current[1] != name:
+    if not _modes:
         return None
-    return current[2]
+    of_name, mode = _modes.get(connection, (None, None))
+    return mode if of_name == name else None

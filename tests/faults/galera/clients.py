@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import pymysql
+from eventsourcing.dcb.api import DCBSequencedEvent
 from eventsourcing.persistence import Recording
 from sqlalchemy import Engine, ExceptionContext, event
 
@@ -18,11 +19,13 @@ from factories import construct_factory
 from faults.galera.cluster import GaleraNode
 from faults.ports import HOST
 from soak.bank import Account, Bank, use
-from soak.totals import Counting, Totals
+from soak.journal import Entry
+from soak.theatre import Theatre
+from soak.totals import Counting, CountingTagged, Totals
 
 CONFLICT = 1213
 
-Runner = SQLAlchemyProjectionRunner[Bank, Totals]
+Runner = SQLAlchemyProjectionRunner[Any, Totals]
 
 
 class Stored(NamedTuple):
@@ -42,15 +45,15 @@ class Stored(NamedTuple):
 
 
 class Follower:
-    """Follows the bank in a thread, until it is closed.
+    """Follows an application in a thread, until it is closed.
 
     Attributes:
         seen: the positions so far.
     """
 
-    def __init__(self, bank: Bank) -> None:
+    def __init__(self, application: Bank | Theatre) -> None:
         self.seen: list[int] = []
-        self._subscription = bank.recorder.subscribe()
+        self._subscription: Any = application.recorder.subscribe()
         self._errors: list[Exception] = []
         self._thread = Thread(target=self._follow)
         self._thread.start()
@@ -58,8 +61,9 @@ class Follower:
     def _follow(self) -> None:
         try:
             with self._subscription as subscription:
-                for notification in subscription:
-                    self.seen.append(notification.id)
+                for each in subscription:
+                    is_tagged = isinstance(each, DCBSequencedEvent)
+                    self.seen.append(each.position if is_tagged else each.id)
         except Exception as error:
             self._errors.append(error)
 
@@ -110,24 +114,32 @@ class Clients:
         """Create all tables, by one client: nodes do not know each other's locks."""
         with closing(construct_factory("Bank", env)) as factory:
             factory.application_recorder()
+            factory.dcb_recorder()
             factory.tracking_recorder(Totals)
 
     def bank(self, env: dict[str, str]) -> Bank:
         return self._stack.enter_context(closing(Bank(env)))
 
+    def theatre(self, env: dict[str, str]) -> Theatre:
+        return self._stack.enter_context(closing(Theatre(env)))
+
     def view(self, env: dict[str, str], counting: type[Counting]) -> Totals:
         factory = construct_factory(counting.name, env)
         return self._stack.enter_context(closing(factory)).tracking_recorder(Totals)
 
-    def follower(self, bank: Bank) -> Follower:
-        return self._stack.enter_context(closing(Follower(bank)))
+    def follower(self, application: Bank | Theatre) -> Follower:
+        return self._stack.enter_context(closing(Follower(application)))
 
     def runner(
-        self, env: dict[str, str], counting: type[Counting], **arguments: Any
+        self,
+        env: dict[str, str],
+        counting: type[Counting | CountingTagged],
+        application_class: type[Bank | Theatre] = Bank,
+        **arguments: Any,
     ) -> Runner:
         return self._stack.enter_context(
             SQLAlchemyProjectionRunner(
-                application_class=Bank,
+                application_class=application_class,
                 projection_class=counting,
                 view_class=Totals,
                 env=env,
@@ -170,6 +182,20 @@ def write(bank: Bank, seed: int, saves: int, gates: Sequence[Event]) -> list[Sto
             account = Account()
             use(account, random, 2)
             acknowledged += [Stored.of(each) for each in bank.save(account)]
+    return acknowledged
+
+
+def book(
+    theatre: Theatre, seed: int, bookings: int, gates: Sequence[Event]
+) -> list[Entry]:
+    """Book whenever a gate has opened, until so many are got; what was acknowledged."""
+    random = Random(seed)  # noqa: S311 (not for secrets)
+    acknowledged: list[Entry] = []
+    for number, gate in enumerate(gates, 1):
+        assert gate.wait(60)
+        while len(acknowledged) < number * bookings:
+            if entry := theatre.book(random):
+                acknowledged.append(entry)
     return acknowledged
 
 

@@ -12,6 +12,7 @@ from faults.galera.clients import (
     Follower,
     Runner,
     Stored,
+    book,
     conflicts,
     stored_on,
     write,
@@ -20,13 +21,19 @@ from faults.galera.cluster import GaleraCluster
 from faults.report import recovered
 from faults.waiting import wait_until
 from soak.bank import Account, Bank
-from soak.totals import Counting, Replay
+from soak.booking_log import BookingLog, read
+from soak.journal import Entry
+from soak.theatre import Theatre
+from soak.totals import Counting, CountingTagged, Replay
 
 WRITERS = 2
 """Of each bank."""
 
 SAVES = 10
 """Of each writer in each phase: before, during and after the absence of a node."""
+
+BOOKINGS = 10
+"""Likewise, in each theatre."""
 
 
 class Leased(Counting):
@@ -37,8 +44,12 @@ class Competing(Counting):
     """All copies try to process every event."""
 
 
+class Booked(CountingTagged):
+    """The same of events with tags."""
+
+
 def run(clients: Clients, envs: Sequence[dict[str, str]]) -> list[Runner]:
-    """A copy of each projection in each environment."""
+    """A copy of each projection of the bank in each environment."""
     leases: dict[type[Counting], float | None] = {Leased: 2.0, Competing: None}
     return [
         clients.runner(env, counting, lease_duration=duration)
@@ -56,16 +67,23 @@ def save(fault: str, bank: Bank) -> list[Stored]:
 
 
 def lose_a_node(
-    cluster: GaleraCluster, banks: Sequence[Bank], followers: Sequence[Follower]
-) -> list[Stored]:
+    cluster: GaleraCluster,
+    banks: Sequence[Bank],
+    theatres: Sequence[Theatre],
+    followers: Sequence[Follower],
+) -> tuple[list[Stored], list[Entry]]:
     """Write while the last node dies and returns; what was acknowledged."""
     lost = cluster.nodes[-1]
     *_, waiting, failing_over = banks
     phases = [Event(), Event(), Event()]
-    with ThreadPoolExecutor(WRITERS * len(banks)) as threads:
+    with ThreadPoolExecutor(WRITERS * len(banks) + len(theatres)) as threads:
         writing = [
             threads.submit(write, bank, seed, SAVES, phases)
             for seed, bank in enumerate([*banks] * WRITERS)
+        ]
+        booking = [
+            threads.submit(book, theatre, seed, BOOKINGS, phases)
+            for seed, theatre in enumerate(theatres)
         ]
         phases[0].set()
         wait_until(lambda: all(each.seen for each in followers), "nobody follows")
@@ -77,7 +95,8 @@ def lose_a_node(
         phases[2].set()
         for each in writing:
             acknowledged += each.result(60)
-    return sorted(acknowledged)
+        booked = [entry for each in booking for entry in each.result(60)]
+    return sorted(acknowledged), sorted(booked)
 
 
 def test_everything_once_and_in_order_on_every_node(
@@ -94,14 +113,21 @@ def test_everything_once_and_in_order_on_every_node(
     clients.create_tables(envs[0])
     cluster.catch_up()
     banks = [clients.bank(env) for env in envs]
+    theatres = [clients.theatre(env) for env in envs]
     followers = [clients.follower(bank) for bank in banks]
+    spectators = [clients.follower(theatre) for theatre in theatres]
     runners = run(clients, envs)
+    counting = [clients.runner(env, Booked, Theatre) for env in envs]
 
     with conflicts() as in_conflict:
-        acknowledged = lose_a_node(cluster, banks, followers)
+        acknowledged, booked = lose_a_node(
+            cluster, banks, theatres, [*followers, *spectators]
+        )
         last = len(acknowledged)
         for runner in runners:
             runner.wait(last, timeout=60)
+        for runner in counting:
+            runner.wait(len(booked), timeout=60)
     assert in_conflict, "this would show nothing"
 
     replay = Replay()
@@ -118,3 +144,25 @@ def test_everything_once_and_in_order_on_every_node(
     for runner in runners:
         assert runner.view.max_tracking_id("Bank") == last
         assert runner.view.all() == replay.totals
+    check_bookings(cluster, database, booked, spectators, counting)
+
+
+def check_bookings(
+    cluster: GaleraCluster,
+    database: str,
+    booked: list[Entry],
+    followers: Sequence[Follower],
+    runners: Sequence[Runner],
+) -> None:
+    """Fail unless each node has each booking once, and no conflict was missed."""
+    for node in cluster.nodes:
+        log = BookingLog()
+        log.take(read(node.url(database)))
+        assert log.stored == set(booked)
+        assert (log.count, log.gaps, log.twice, log.missed) == (len(booked), 0, 0, 0)
+    for follower in followers:
+        wait_until(lambda: len(follower.seen) >= log.count, "a follower misses events")  # noqa: B023
+        assert follower.seen == list(range(1, log.count + 1))
+    for runner in runners:
+        assert runner.view.max_tracking_id("Theatre") == log.count
+        assert runner.view.all() == log.replay.totals

@@ -1,0 +1,69 @@
+"""`web`: the page, for a browser."""
+
+from typing import Annotated
+
+import typer
+
+from eventsourcing_alchemy.cli.session import session_of
+from eventsourcing_alchemy.errors import missing_extra
+from eventsourcing_alchemy.web import INTERVAL, LOOPBACK, create_app
+
+
+def web(
+    context: typer.Context,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on. The default serves this machine only."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(min=0, max=65_535, help="Port to listen on; 0 for a free one."),
+    ] = 8080,
+    allow_actions: Annotated[
+        bool,
+        typer.Option(
+            "--allow-actions", help="Allow retrying and discarding dead letters."
+        ),
+    ] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host name that browsers may use, besides localhost. Repeatable."
+        ),
+    ] = None,
+    interval: Annotated[
+        float,
+        typer.Option(min=1, help="Seconds between two measurements of projections."),
+    ] = INTERVAL,
+) -> None:
+    """Serve the web page until interrupted."""
+    try:
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise missing_extra("web", error) from None
+    session = session_of(context)
+    output = session.output()
+    with session.datastore() as datastore:
+        app = create_app(
+            datastore,
+            allow_actions=allow_actions,
+            hosts=[*LOOPBACK, *(allowed_host or [])],
+            config=next((each.file for each in session.declared()), None),
+            interval=interval,
+        )
+        if host not in LOOPBACK:
+            output.tell(
+                f"Warning: anyone who can reach {host}:{port} can read all events. "
+                "Put a proxy that asks for a password in front of it"
+            )
+        output.say(f"http://{host}:{port}")
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            # Those who follow events would not go by themselves.
+            timeout_graceful_shutdown=1,
+        )

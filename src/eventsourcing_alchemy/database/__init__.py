@@ -1,0 +1,1 @@
+"""A database: engines, connections, and transactions that recorders join."""

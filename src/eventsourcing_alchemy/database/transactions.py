@@ -1,0 +1,170 @@
+"""A transaction, as recorders join it, and what must be true before it commits."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, NestedTransaction, event
+
+from eventsourcing_alchemy.database.callers import current_caller
+from eventsourcing_alchemy.dialects.base import BaseDialect
+from eventsourcing_alchemy.dialects.base.marks import Mark
+from eventsourcing_alchemy.errors import ConnectionLostError, TransactionEndedError
+from eventsourcing_alchemy.host import ProgrammingError
+
+_FAILED = (
+    "A part of this transaction failed, and your code caught the exception, so "
+    "everything is rolled back. Put connection.begin_nested() around a part that may "
+    "fail alone"
+)
+
+ENDED = (
+    "The transaction ended inside its block: a statement in the block committed it or "
+    "rolled it back, or the database did so after an error. Later statements are not "
+    "part of it, and nothing more is committed. Let the block end the transaction, "
+    "and put connection.begin_nested() around a part that may fail alone"
+)
+
+_LOST = (
+    "The connection was lost, and your code caught the exception, so everything is "
+    "rolled back. Try the transaction again"
+)
+
+_ELSEWHERE = (
+    "A transaction() block ended in another thread or task than it began in, so it is "
+    "rolled back: it did not include what other threads and tasks did meanwhile. "
+    "Enter and leave the block in the thread or task that does the work; for the "
+    "dependencies of a web framework, see transaction(session)"
+)
+
+
+class OpenTransaction:
+    """A connection that the recorders of one database join.
+
+    Attributes:
+        connection: SQLAlchemy's.
+        writes: whether it is in a transaction that is to be committed.
+        after_commit: what is to be called then.
+        owner: the thread and task that opened it.
+
+    Args:
+        connection: is in the transaction, or savepoint, that is the transaction.
+        writes: as above.
+        mark: tells the transaction from a later one.
+        refusal: why a statement must not be executed in it, None if it may.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        writes: bool,
+        mark: Mark | None = None,
+        refusal: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
+        self.connection = connection
+        self.writes = writes
+        self.after_commit: list[Callable[[], None]] = []
+        self._mark = mark or Mark()
+        self._refusal = refusal
+        self.owner = current_caller()
+        self._savepoint = connection.get_nested_transaction()
+        self._transaction = self._savepoint or connection.get_transaction()
+        self._has_failed = False
+        self._is_lost = False
+        self._is_left = False
+
+    def is_open(self) -> bool:
+        """Whether its block has not ended."""
+        return not self._is_left
+
+    def is_pending(self) -> bool:
+        """Whether it is to be committed at the end of its block."""
+        # Closed, if a signal handler has interrupted the end of the block.
+        return self.writes and self.is_open() and not self.connection.closed
+
+    def is_joinable(self) -> bool:
+        """Whether the calling code is inside it.
+
+        Tasks and threads that are started inside get a copy of the context, but may
+        outlive the transaction, or use the connection while its own task does.
+        """
+        return not self._is_left and self.owner == current_caller()
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """A part of the transaction, without which the rest must not be committed.
+
+        Only a savepoint of the user's that is rolled back contains a failure.
+        """
+        savepoint = self.connection.get_nested_transaction()
+        try:
+            yield
+        except BaseException:
+            if savepoint is None or savepoint is self._savepoint:
+                self._has_failed = True
+            else:
+                self._fail_with_release_of(savepoint)
+            raise
+
+    def _fail_with_release_of(self, savepoint: NestedTransaction) -> None:
+        def note(connection: Connection, *_: Any) -> None:
+            if connection.get_nested_transaction() is savepoint:
+                self._has_failed = True
+
+        event.listen(self.connection, "release_savepoint", note)
+
+    def look(self) -> bool:
+        """Whether the transaction is known to have ended; remembers that it has."""
+        self._is_lost = self._is_lost or not self._is_active() or self._mark.has_ended()
+        return self._is_lost
+
+    def _is_active(self) -> bool:
+        is_active = self._transaction is not None and self._transaction.is_active
+        return is_active and not self.connection.invalidated
+
+    def verify(self, statement: str = "") -> None:
+        """Makes sure that a statement becomes part of the transaction.
+
+        Args:
+            statement: the SQL, if it is the user's.
+
+        Raises:
+            ProgrammingError: if the transaction has ended, or the statement would end
+                it.
+        """
+        if not self.writes:
+            return
+        if statement and (refusal := self._refusal(statement)) is not None:
+            raise ProgrammingError(refusal)
+        # Back to a savepoint, the database itself refuses with the better reason.
+        if self.connection.invalidated:
+            raise ConnectionLostError(_LOST)
+        if self.look() and not statement.startswith("ROLLBACK"):
+            raise TransactionEndedError(ENDED)
+
+    def check(self, dialect: BaseDialect) -> None:
+        """Makes sure that what is committed is everything.
+
+        Databases, and drivers, answer COMMIT with success where it rolls back, and
+        where there is nothing to commit any more.
+
+        Raises:
+            ProgrammingError: if something failed, and its exception was caught, or if
+                the transaction is not the one that began.
+        """
+        self.verify()
+        if self._has_failed or dialect.is_aborted(self.connection):
+            raise ProgrammingError(_FAILED)
+        if not self._mark.is_kept():
+            raise TransactionEndedError(ENDED)
+
+    def leave(self) -> None:
+        """Lets nobody join it any more.
+
+        Raises:
+            ProgrammingError: in another thread or task than the one that opened it.
+        """
+        self._is_left = True
+        if self.writes and self.owner != current_caller():
+            raise ProgrammingError(_ELSEWHERE)

@@ -1,0 +1,49 @@
+"""What the errors of a database mean."""
+
+from eventsourcing_alchemy.errors import sqlstate_of
+from eventsourcing_alchemy.resilience.error_classification import ErrorKind
+
+_KINDS = {
+    "40002": ErrorKind.LASTING,  # integrity constraint violation
+    "40003": ErrorKind.OUTAGE,  # statement completion unknown
+    "40004": ErrorKind.LASTING,  # triggered action exception
+}
+
+_KINDS_BY_CLASS = {
+    "08": ErrorKind.OUTAGE,  # connection exception
+    "28": ErrorKind.REFUSED,  # invalid authorization specification
+    "3D": ErrorKind.REFUSED,  # invalid catalog name
+    "3F": ErrorKind.REFUSED,  # invalid schema name
+    "40": ErrorKind.CONFLICT,  # transaction rollback
+    "42": ErrorKind.REFUSED,  # syntax error or access rule violation
+    "53": ErrorKind.SHORTAGE,  # insufficient resources
+}
+
+CONNECTION_ERRORS = {"OperationalError", "InterfaceError", "ConnectionTimeout"}
+"""What drivers call errors that are about a connection, if they have no SQLSTATE."""
+
+
+class Errors:
+    """What the errors of a database mean."""
+
+    def error_kind(self, error: BaseException) -> ErrorKind:
+        """What an error of the driver means, by its SQLSTATE.
+
+        Beside what is told here, SQLAlchemy knows that some mean a lost connection.
+        """
+        state = sqlstate_of(error)
+        if state is None:
+            is_about_connection = type(error).__name__ in CONNECTION_ERRORS
+            return ErrorKind.OUTAGE if is_about_connection else ErrorKind.LASTING
+        return _KINDS.get(state, _KINDS_BY_CLASS.get(state[:2], ErrorKind.LASTING))
+
+    def error_kind_of_statement(self, error: BaseException) -> ErrorKind:
+        """The same, of an error that a statement has met.
+
+        Without SQLSTATE, it is the client's own, or the connection is lost. That it is
+        lost SQLAlchemy knows. If not, the same statement will fail again: too many
+        parameters, say.
+        """
+        return (
+            ErrorKind.LASTING if sqlstate_of(error) is None else self.error_kind(error)
+        )

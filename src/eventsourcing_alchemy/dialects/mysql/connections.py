@@ -1,0 +1,64 @@
+"""Connections: READ COMMITTED, and timeouts."""
+
+from math import ceil
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Engine,
+    event,
+)
+
+from eventsourcing_alchemy.dialects.base.connections import Connections
+from eventsourcing_alchemy.dialects.base.pool_listeners import listen_to_pool
+from eventsourcing_alchemy.dialects.mysql.watching_cursor import watch_transactions
+from eventsourcing_alchemy.dialects.urls import checked_integer
+
+CONNECT_TIMEOUT = 10
+"""Seconds, where the URL does not say."""
+
+
+class MySQLConnections(Connections):
+    """READ COMMITTED, and timeouts."""
+
+    drivers = ("pymysql", "mysqldb", "mysqlconnector", "mariadbconnector")
+
+    def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:  # noqa: ARG002
+        """READ COMMITTED: polls see new rows, and no gaps are locked."""
+        options: dict[str, Any] = {"isolation_level": "READ COMMITTED"}
+        driver = url.get_dialect().driver
+        if driver in {"pymysql", "mysqldb"}:
+            timeout = checked_integer(url, "connect_timeout", CONNECT_TIMEOUT)
+            options["connect_args"] = {"connect_timeout": timeout}
+            if driver == "pymysql" and "read_timeout" not in url.query:
+                options["connect_args"]["read_timeout"] = timeout
+        return options
+
+    def is_elsewhere(self, ours: URL, theirs: URL, schema: str | None) -> bool:
+        """As anywhere, unless a schema, which is a database, says where to look."""
+        return schema is None and super().is_elsewhere(ours, theirs, schema)
+
+    def descriptor(self, connection: Any) -> int | None:
+        """Of PyMySQL's socket."""
+        socket = getattr(connection, "_sock", None)
+        return socket.fileno() if socket is not None else None
+
+    def configure(self, engine: Engine, lock_timeout: float) -> None:
+        """Sets `innodb_lock_wait_timeout`, in whole seconds, in each session."""
+        was_given = "read_timeout" in engine.url.query
+
+        @event.listens_for(engine, "connect")
+        def set_timeouts(dbapi_connection: Any, _: Any) -> None:
+            if not was_given and hasattr(dbapi_connection, "_read_timeout"):
+                # It was for the handshake, which PyMySQL's connect_timeout leaves
+                # out; statements may take longer.
+                dbapi_connection._read_timeout = None  # noqa: SLF001
+            cursor = dbapi_connection.cursor()
+            cursor.execute(
+                "SET SESSION innodb_lock_wait_timeout = %s", (ceil(lock_timeout),)
+            )
+            cursor.close()
+
+    def watch(self, engine: Engine) -> None:
+        """Has PyMySQL's cursors see which transactions end."""
+        listen_to_pool(engine, "connect", watch_transactions)

@@ -1,0 +1,196 @@
+"""Tables that are replaced by one RENAME TABLE."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar
+
+from sqlalchemy import Connection, ForeignKeyConstraint, Table, bindparam, inspect, text
+from sqlalchemy.schema import AddConstraint
+
+from eventsourcing_alchemy.dialects.base.table_switch import (
+    Switch,
+    SwitchedTable,
+    TableSwitch,
+    declared_name,
+    quoted,
+)
+
+LOCK_WAIT = 1
+"""Seconds to wait until nobody uses the tables; meanwhile others wait, too."""
+
+_VIEWS = text("""
+    SELECT concat('view ', table_schema, '.', table_name)
+    FROM information_schema.views
+    WHERE view_definition LIKE concat('%', :quoted, '%')
+""")
+_TRIGGERS = text("""
+    SELECT concat('trigger ', trigger_name) FROM information_schema.triggers
+    WHERE event_object_schema = coalesce(:schema, database())
+    AND event_object_table = :table
+""")
+_FOREIGN_KEYS = text("""
+    SELECT DISTINCT concat('foreign key ', constraint_name, ' of table ', table_name)
+    FROM information_schema.key_column_usage
+    WHERE referenced_table_schema = coalesce(:schema, database())
+    AND referenced_table_name = :table AND table_name NOT IN :tables
+""").bindparams(bindparam("tables", expanding=True))
+_RIGHTS = text("""
+    SELECT privilege_type FROM information_schema.user_privileges
+    WHERE grantee = :grantee
+    UNION SELECT privilege_type FROM information_schema.schema_privileges
+    WHERE grantee = :grantee AND coalesce(:schema, database()) LIKE table_schema
+""")
+_NEEDED_OF_OURS = ["DELETE", "INSERT", "SELECT", "UPDATE"]
+_NEEDED = [*_NEEDED_OF_OURS, "ALTER", "CREATE", "DROP", "INDEX", "REFERENCES"]
+
+
+class MySQLTableSwitch(TableSwitch):
+    """DDL commits, so what may be done in steps comes after the one that counts."""
+
+    switches_tables = True
+    switches_in_transaction = False
+    # Not sequences: defaults name them, which a renaming would not change. Both share.
+    shared_names: ClassVar[Collection[str]] = ("foreign_key_constraint",)
+
+    def dependents(
+        self, connection: Connection, tables: Sequence[tuple[str | None, str]]
+    ) -> Sequence[str]:
+        """Views, triggers, and foreign keys of other tables."""
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        names = [name for _, name in tables]
+        found: list[str] = []
+        for schema, name in tables:
+            parameters = {"schema": schema, "table": name}
+            parts = {"quoted": f"{quote(name)}"}
+            found += connection.scalars(_VIEWS, parts).all()
+            found += connection.scalars(_TRIGGERS, parameters).all()
+            keys = connection.scalars(_FOREIGN_KEYS, {**parameters, "tables": names})
+            found += keys.all()
+        return found
+
+    def missing_rights(
+        self,
+        connection: Connection,
+        tables: Sequence[tuple[str | None, str]],
+        ours: Sequence[tuple[str | None, str]],
+    ) -> Sequence[str]:
+        """Rights on the databases that they are in.
+
+        Those of a role, or of PUBLIC, are not looked for: who has one is not refused.
+        """
+        user, _, host = str(
+            connection.scalar(text("SELECT current_user()"))
+        ).rpartition("@")
+        needed = dict.fromkeys({schema for schema, _ in ours}, _NEEDED_OF_OURS)
+        needed |= dict.fromkeys({schema for schema, _ in tables}, _NEEDED)
+        return [
+            f"{right} on the database {schema or connection.engine.url.database}"
+            for schema, rights in needed.items()
+            for right in _missing(connection, f"'{user}'@'{host}'", schema, rights)
+        ]
+
+    def drop_tables(
+        self, connection: Connection, tables: Sequence[tuple[str | None, str]]
+    ) -> None:
+        """In whatever order."""
+        with _without_foreign_keys(connection):
+            super().drop_tables(connection, tables)
+
+    def empty_tables(self, connection: Connection, tables: Sequence[Table]) -> None:
+        """Without foreign keys, which are checked at each row."""
+        with _without_foreign_keys(connection):
+            super().empty_tables(connection, tables)
+
+    def limit_lock_waits(self, connection: Connection, *, waits: bool) -> None:
+        """Locks of metadata, which readers have until the end of a transaction."""
+        seconds = LOCK_WAIT if waits else 0  # MySQL takes 1 for 0.
+        connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {seconds}")
+
+    def switch(self, connection: Connection, switch: Switch) -> None:
+        """All by one statement."""
+        renames = [
+            *_renames(connection, [(t, t.table.name, t.old) for t in switch.present]),
+            *_renames(connection, [(t, t.new, t.table.name) for t in switch.tables]),
+        ]
+        connection.exec_driver_sql(f"RENAME TABLE {', '.join(renames)}")
+
+    def finish_switch(self, connection: Connection, switch: Switch) -> None:
+        """Drops what was replaced, and gives foreign keys their names."""
+        old = [(each.schema, each.old) for each in switch.tables]
+        if not switch.keeps_old:
+            self.drop_tables(connection, old)
+        with _without_foreign_keys(connection):
+            for schema, name in old:
+                if inspect(connection).has_table(name, schema):
+                    _drop_foreign_keys(connection, schema, name)
+            for each in switch.tables:
+                for key in each.table.foreign_key_constraints:
+                    _rename_foreign_key(connection, switch, each, key)
+
+
+@contextmanager
+def _without_foreign_keys(connection: Connection) -> Iterator[None]:
+    connection.exec_driver_sql("SET SESSION foreign_key_checks = 0")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("SET SESSION foreign_key_checks = 1")
+
+
+def _missing(
+    connection: Connection, grantee: str, schema: str | None, needed: Sequence[str]
+) -> Sequence[str]:
+    parameters = {"grantee": grantee, "schema": schema}
+    granted = set(connection.scalars(_RIGHTS, parameters))
+    return [right for right in needed if right not in granted]
+
+
+def _renames(
+    connection: Connection, tables: Sequence[tuple[SwitchedTable, str, str]]
+) -> Iterator[str]:
+    for each, name, other in tables:
+        before = quoted(connection, each.schema, name)
+        yield f"{before} TO {quoted(connection, each.schema, other)}"
+
+
+def _foreign_keys(
+    connection: Connection, schema: str | None, table: str
+) -> Collection[str]:
+    keys = inspect(connection).get_foreign_keys(table, schema)
+    return [str(key["name"]) for key in keys]
+
+
+def _drop_foreign_keys(connection: Connection, schema: str | None, table: str) -> None:
+    name = quoted(connection, schema, table)
+    for key in _foreign_keys(connection, schema, table):
+        dropped = f"DROP FOREIGN KEY {quoted(connection, None, key)}"
+        connection.exec_driver_sql(f"ALTER TABLE {name} {dropped}")
+
+
+def _rename_foreign_key(
+    connection: Connection,
+    switch: Switch,
+    each: SwitchedTable,
+    key: ForeignKeyConstraint,
+) -> None:
+    """By another one in its place, which is not checked again."""
+    name = declared_name(switch.dialect, key)
+    if name is None:  # It is named after the table by the server.
+        return
+    table, new = quoted(connection, each.schema, each.table.name), switch.new(name)
+    present = _foreign_keys(connection, each.schema, each.table.name)
+    if new in present:
+        dropped = f"DROP FOREIGN KEY {quoted(connection, None, new)}"
+        added = str(
+            AddConstraint(key, isolate_from_table=False).compile(
+                dialect=switch.dialect,
+                schema_translate_map={None: each.schema} if each.schema else None,
+            )
+        )
+        _, _, action = added.partition(" ADD ")
+        connection.exec_driver_sql(f"ALTER TABLE {table} {dropped}, ADD {action}")
+    # The server has made an index of that name, unless there was another one.
+    indexes = inspect(connection).get_indexes(each.table.name, each.schema)
+    if any(index["name"] == new for index in indexes):
+        renamed = f"{quoted(connection, None, new)} TO {quoted(connection, None, name)}"
+        connection.exec_driver_sql(f"ALTER TABLE {table} RENAME INDEX {renamed}")

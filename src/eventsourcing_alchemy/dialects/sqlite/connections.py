@@ -1,0 +1,170 @@
+"""Connections: WAL, one that writes, none across a fork."""
+
+import sqlite3
+from collections.abc import Hashable
+from functools import partial
+from os.path import realpath
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, ClassVar
+
+from sqlalchemy import URL, Connection, Engine, QueuePool, event
+
+from eventsourcing_alchemy.dialects.base import Options
+from eventsourcing_alchemy.dialects.base.connections import Connections
+from eventsourcing_alchemy.dialects.sqlite.beginning import BEGIN, Beginning
+from eventsourcing_alchemy.dialects.sqlite.errors import primary_code
+from eventsourcing_alchemy.dialects.sqlite.fork_guard import ForkGuard
+from eventsourcing_alchemy.dialects.sqlite.kept_connection import KeptConnection
+from eventsourcing_alchemy.dialects.sqlite.writer_queue import WriterQueue
+from eventsourcing_alchemy.errors import LockTimeoutError
+
+
+class SQLiteConnections(Connections):
+    """WAL, one connection that writes, none across a fork."""
+
+    reading_options: ClassVar[Options] = {BEGIN: None}
+    # Both are the same code, which others are not: their connections cannot be guarded,
+    # and their errors tell no code.
+    drivers = ("pysqlite", "pysqlcipher")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fork_guard: ForkGuard | None = None
+        self._kept: KeptConnection | None = None
+        self._queue: WriterQueue | None = None
+        self.beginning = Beginning(None, 0)
+
+    def is_private(self, url: URL) -> bool:
+        """Whether it is in memory."""
+        return (
+            not url.database
+            or ":memory:" in url.database
+            or url.query.get("mode") == "memory"
+        )
+
+    def missing_file(self, url: URL) -> Path | None:
+        """The file, where there is none yet."""
+        path = Path(self.absolute(url).database or "")
+        return None if self.is_private(url) or path.exists() else path
+
+    def absolute(self, url: URL) -> URL:
+        """With the absolute path of the file."""
+        path = (url.database or "").removeprefix("file:").partition("?")[0]
+        return url.set(database=str(Path(path).absolute()))
+
+    def identity(self, url: URL) -> Hashable:
+        """The file, however the URL spells its path."""
+        return url.get_backend_name(), self.absolute(url).database
+
+    def is_elsewhere(self, ours: URL, theirs: URL, schema: str | None) -> bool:  # noqa: ARG002
+        """By the files. What is in memory lacks the tables, and says so."""
+        if self.is_private(ours) or self.is_private(theirs):
+            return not self.is_private(theirs)
+        return self._file(ours) != self._file(theirs)
+
+    def _file(self, url: URL) -> Hashable:
+        path = Path(self.absolute(url).database or "")
+        try:
+            found = path.stat()
+        except OSError:  # It is not there yet.
+            return path.resolve()
+        return found.st_dev, found.st_ino
+
+    def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:
+        """In memory, a pool of one connection, which also makes threads take turns."""
+        options = {
+            "connect_args": {"timeout": lock_timeout, "check_same_thread": False},
+            "poolclass": QueuePool,
+        }
+        if self.is_private(url):
+            options |= {
+                "pool_size": 1,
+                "max_overflow": 0,
+                "pool_timeout": lock_timeout,
+            }
+        return options
+
+    def configure(self, engine: Engine, lock_timeout: float) -> None:
+        """Durable commits that do not block readers; transactions that we begin."""
+        event.listen(engine, "connect", partial(_configure_connection, lock_timeout))
+        if not self.is_private(engine.url):
+            self._queue = WriterQueue(
+                realpath(self.absolute(engine.url).database or "")
+            )
+            self._fork_guard = ForkGuard(engine)
+            self._kept = KeptConnection()
+        self.beginning = Beginning(self._queue, lock_timeout)
+        event.listen(engine, "begin", self.beginning.begin)
+
+    def close(self) -> None:
+        """Closes the connection that writes."""
+        if self._kept is not None:
+            self._kept.end()
+        if self._queue is not None:
+            self._queue.close()
+
+    def before_fork(self, engine: Engine) -> None:
+        """Closes the connections to a file; a child has a copy of what is in memory."""
+        self.close()
+        if self._fork_guard is not None:
+            self._fork_guard.before_fork(engine)
+        elif not self.is_private(engine.url):
+            engine.dispose()
+
+    def after_fork(self, engine: Engine) -> None:  # noqa: ARG002
+        """Opens connections again."""
+        if self._fork_guard is not None:
+            self._fork_guard.after_fork()
+        if self._kept is not None:
+            self._kept.begin()
+
+    def abandon(self) -> None:
+        """Leaves open files to the parent process."""
+        if self._fork_guard is not None:
+            self._fork_guard.abandon()
+        if self._kept is not None:
+            self._kept = KeptConnection()
+
+    def take_writer(self, engine: Engine) -> Connection:
+        """The one that the last writer had, if it is a file: only one writes."""
+        if self._kept is None:
+            return super().take_writer(engine)
+        return self._kept.take(engine)
+
+    def give_writer_back(self, connection: Connection) -> None:
+        """Keeps it for the next writer."""
+        if self._kept is None:
+            super().give_writer_back(connection)
+        else:
+            self._kept.give_back(connection)
+
+
+def _configure_connection(lock_timeout: float, connection: Any, _: Any) -> None:
+    # The driver is to begin nothing by itself.
+    connection.isolation_level = None
+    deadline = monotonic() + lock_timeout
+    while not _is_in_wal_mode(connection):
+        if monotonic() > deadline:
+            msg = (
+                f"Waited {lock_timeout:g} s for other threads or processes to open "
+                "the database"
+            )
+            raise LockTimeoutError(msg)
+        sleep(0.005)
+    connection.execute("PRAGMA synchronous=FULL").close()
+
+
+def _is_in_wal_mode(connection: Any) -> bool:
+    """Sets the mode, unless the file is read-only: then it is in the one it needs.
+
+    SQLite does not wait for the others who do so.
+    """
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").close()
+    except Exception as error:
+        code = primary_code(error)
+        if code not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY}:
+            raise
+        return code == sqlite3.SQLITE_READONLY
+    return True

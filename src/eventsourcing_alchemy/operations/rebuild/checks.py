@@ -1,0 +1,126 @@
+"""What is looked for before anything begins."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from eventsourcing_alchemy.dialects.base.table_switch import SwitchedTable
+from eventsourcing_alchemy.host import ProgrammingError
+from eventsourcing_alchemy.operations.rebuild.new_view import NewView
+from eventsourcing_alchemy.operations.rebuild.shared_tables import (
+    refuse_shared_tables,
+)
+from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewInUse
+from eventsourcing_alchemy.schema import tables
+
+
+def check(in_use: ViewInUse, new: NewView) -> None:
+    """Makes sure that the view can be replaced, and nothing else is lost with it.
+
+    Raises:
+        ProgrammingError: names what is in the way, and the remedy.
+    """
+    _check_database(in_use)
+    refuse_shared_tables(in_use)
+    _check_positions(in_use)
+    with in_use.recorder.reading() as connection:
+        _check_rights(connection, in_use, new)
+        _check_names(connection, new)
+        _check_dependents(connection, new)
+
+
+def _check_database(in_use: ViewInUse) -> None:
+    store = in_use.recorder.datastore
+    backend = store.engine.url.get_backend_name()
+    if store.dialect.is_private(store.engine.url):
+        msg = (
+            "The database is in memory, so no other process uses the view: there is "
+            "nothing to rebuild"
+        )
+        raise ProgrammingError(msg)
+    if not store.dialect.switches_tables:
+        msg = (
+            f"rebuild() cannot replace tables on {backend}: stop the runners, and "
+            "call reset()"
+        )
+        raise ProgrammingError(msg)
+
+
+def _check_positions(in_use: ViewInUse) -> None:
+    position, last = in_use.position, in_use.last_position
+    if position is None:
+        msg = (
+            f"There is nothing to rebuild yet: {in_use} has no position. Run the "
+            "projection first"
+        )
+        raise ProgrammingError(msg)
+    if position > last:
+        msg = (
+            f"{in_use} is at position {position}, beyond the last event, which is at "
+            f"{last} (perhaps an older backup was restored): stop its runners, and "
+            "call reset()"
+        )
+        raise ProgrammingError(msg)
+    others = _other_applications(in_use)
+    if others:
+        msg = (
+            f"{in_use} also follows {', '.join(map(repr, others))}, whose events a "
+            "rebuild would lose: use a view of its own for each application"
+        )
+        raise ProgrammingError(msg)
+
+
+def _other_applications(in_use: ViewInUse) -> Sequence[str]:
+    columns = tables.tracking.c
+    query = select(columns.application_name).where(
+        columns.projection_name == in_use.recorder.name,
+        columns.application_name != in_use.application.name,
+    )
+    options = in_use.recorder.datastore.options
+    with in_use.recorder.reading() as connection:
+        return connection.scalars(query, execution_options=options).all()
+
+
+def _check_names(connection: Connection, new: NewView) -> None:
+    has_table = connection.dialect.has_table
+    taken = [
+        name
+        for each in new.tables
+        for name in (each.new, each.old)
+        if has_table(connection, name, each.schema)
+    ]
+    if taken:
+        msg = (
+            f"The rebuild needs the names of the tables {', '.join(taken)}: rename "
+            "them, or drop them if an earlier rebuild kept them"
+        )
+        raise ProgrammingError(msg)
+
+
+def _check_rights(connection: Connection, in_use: ViewInUse, new: NewView) -> None:
+    store = in_use.recorder.datastore
+    ours = [
+        (store.settings.schema, each.name)
+        for each in (tables.tracking, tables.dead_letters, tables.rebuilds)
+    ]
+    missing = store.dialect.missing_rights(connection, _names_of(new.tables), ours)
+    if missing:
+        msg = (
+            f"This database role lacks {', '.join(missing)}: rebuild as the role that "
+            "owns the tables"
+        )
+        raise ProgrammingError(msg)
+
+
+def _check_dependents(connection: Connection, new: NewView) -> None:
+    found = new.datastore.dialect.dependents(connection, _names_of(new.tables))
+    if found:
+        msg = (
+            "The rebuild would lose what depends on the old tables: "
+            f"{', '.join(found)}. Drop them, rebuild, and create them again"
+        )
+        raise ProgrammingError(msg)
+
+
+def _names_of(switched: Sequence[SwitchedTable]) -> list[tuple[str | None, str]]:
+    return [(each.schema, each.table.name) for each in switched]

@@ -1,0 +1,128 @@
+"""The view that is built beside the one in use: its tables have other names."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from hashlib import blake2b
+
+from sqlalchemy import Connection, MetaData, select
+from sqlalchemy.schema import CreateIndex, CreateTable, DropSequence
+from sqlalchemy.schema import Sequence as DeclaredSequence
+
+from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.dialects.base.table_switch import Switch, SwitchedTable
+from eventsourcing_alchemy.operations.rebuild.other_names import (
+    OtherNames,
+    other_name,
+)
+from eventsourcing_alchemy.operations.rebuild.renaming import renamed
+from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewInUse
+from eventsourcing_alchemy.schema.namespaces import default_schema
+from eventsourcing_alchemy.schema.validation import LONGEST_NAME
+
+
+def name_while_built(name: str) -> str:
+    """The name under which a projection is built again."""
+    return other_name(name, " (rebuild)", LONGEST_NAME)
+
+
+class NewView:
+    """A view of the same class, with tables and a position of its own.
+
+    Args:
+        in_use: the one that it is to replace.
+    """
+
+    def __init__(self, in_use: ViewInUse) -> None:
+        recorder = in_use.recorder
+        self._plain = recorder.datastore.engine.dialect
+        self.metadata: MetaData = in_use.view_class.metadata or MetaData()
+        self.names = OtherNames(self.metadata, self._plain)
+        settings = replace(
+            recorder.datastore.settings,
+            engine=renamed(recorder.datastore.engine, self.names),
+            engine_topic=None,
+            scoped_session_topic=None,
+        )
+        self.datastore = SQLAlchemyDatastore(settings)
+        self.view = in_use.view_class(self.datastore, name_while_built(recorder.name))
+        with recorder.datastore.reading() as connection:
+            self.schema = settings.schema or default_schema(connection)
+
+    @cached_property
+    def tables(self) -> Sequence[SwitchedTable]:
+        """Those that others refer to first."""
+        return [
+            SwitchedTable(
+                table,
+                table.schema or self.schema,
+                self.names.new(table.name),
+                self.names.old(table.name),
+            )
+            for table in self.metadata.sorted_tables
+        ]
+
+    @cached_property
+    def declaration(self) -> str:
+        """A digest of all that is declared, to tell if it has changed."""
+        dialect = self.datastore.engine.dialect
+        statements: list[str] = []
+        for table in self.metadata.sorted_tables:
+            indexes = [
+                CreateIndex(each).compile(dialect=dialect) for each in table.indexes
+            ]
+            statements.append(str(CreateTable(table).compile(dialect=dialect)))
+            statements += sorted(map(str, indexes))
+        return blake2b("\n".join(statements).encode(), digest_size=16).hexdigest()
+
+    def switch(self, connection: Connection, *, keeps_old: bool) -> Switch:
+        """What is to be done to put its tables in the place of those in use."""
+        return Switch(
+            tables=self.tables,
+            present=[each for each in self.tables if self._is_there(connection, each)],
+            sequences=sorted(self.names.sequences),
+            new=self.names.new,
+            old=self.names.old,
+            dialect=self._plain,
+            keeps_old=keeps_old,
+        )
+
+    def _is_there(self, connection: Connection, each: SwitchedTable) -> bool:
+        return self._plain.has_table(connection, each.table.name, each.schema)
+
+    def is_switched(self, connection: Connection) -> bool:
+        """Whether none of its tables has its other name any more."""
+        return not any(
+            self._plain.has_table(connection, each.new, each.schema)
+            for each in self.tables
+        )
+
+    def create(self, connection: Connection) -> None:
+        """Creates its tables."""
+        self.view.create_own_tables(connection)
+
+    def drop(
+        self, connection: Connection, tables: Sequence[tuple[str | None, str]]
+    ) -> None:
+        """Drops tables of a former rebuild, and sequences."""
+        self.datastore.dialect.drop_tables(connection, tables)
+        for name in self.names.sequences:
+            sequence = DeclaredSequence(self.names.new(name), schema=self.schema)
+            if self._plain.has_sequence(connection, sequence.name, self.schema):
+                connection.execute(DropSequence(sequence))
+
+    def empty_but_used(self, in_use: SQLAlchemyDatastore) -> Sequence[str]:
+        """Names of tables that have no row, while those in use have."""
+        with self.datastore.reading() as new, in_use.reading() as old:
+            switch = self.switch(old, keeps_old=False)
+            return [
+                each.table.fullname
+                for each in switch.present
+                if not _has_rows(new, each, self) and _has_rows(old, each, self)
+            ]
+
+
+def _has_rows(connection: Connection, each: SwitchedTable, view: NewView) -> bool:
+    query = select(1).select_from(each.table).limit(1)
+    options = {"schema_translate_map": {None: view.schema}}
+    return connection.execute(query, execution_options=options).first() is not None

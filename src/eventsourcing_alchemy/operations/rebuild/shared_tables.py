@@ -1,0 +1,120 @@
+"""Tables that are not the view's alone."""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from sqlalchemy import MetaData, select
+
+from eventsourcing_alchemy.host import (
+    EventSourcedProjection,
+    ProgrammingError,
+    Projection,
+)
+from eventsourcing_alchemy.operations.projected_views import subclasses, view_of
+from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewClass, ViewInUse
+from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
+from eventsourcing_alchemy.schema import tables
+from eventsourcing_alchemy.schema.namespaces import default_schema
+
+
+def refuse_shared_tables(in_use: ViewInUse) -> None:
+    """Makes sure that nobody else has any of the tables.
+
+    A projection that has a position in the same database and schema may have written
+    to them, if the process knows a view for it with tables of these names. Where a
+    position is of a projection that the process does not know, any other view of the
+    process may be its.
+
+    Raises:
+        ProgrammingError: names the tables, and what else has them.
+    """
+    schema = _schema(in_use)
+    names = _names(in_use.view_class.metadata, schema)
+    if ours := names & _names(tables.metadata, schema):
+        msg = (
+            f"{in_use.view_class.__name__}.metadata has tables of this package "
+            f"({_listed(ours)}): declare the view's own in another MetaData"
+        )
+        raise ProgrammingError(msg)
+    here = _other_projections(in_use)
+    if not here:
+        return
+    known = _known_projections()
+    for name, view in _suspects(in_use.view_class, here, known):
+        shared = names & _names(view.metadata, schema)
+        if shared:
+            msg = (
+                f"Projection {name!r} has processed events in this database, and "
+                f"{view.__module__}.{view.__qualname__} has the tables "
+                f"{_listed(shared)} too, and would lose them: give each view a "
+                "MetaData of its own, with other names of tables"
+            )
+            raise ProgrammingError(msg)
+
+
+def _other_projections(in_use: ViewInUse) -> Collection[str]:
+    """Names of the others that have a position in the same database and schema."""
+    column = tables.tracking.c.projection_name
+    query = select(column).distinct().where(column != in_use.recorder.name)
+    options = in_use.recorder.datastore.options
+    with in_use.recorder.reading() as connection:
+        return sorted(connection.scalars(query, execution_options=options))
+
+
+def _known_projections() -> dict[str, set[Any]]:
+    """The views, if any, of each projection of the process, by its name."""
+    found: dict[str, set[Any]] = {}
+    for projection in subclasses(Projection):
+        views = found.setdefault(projection.name, set())
+        view = view_of(projection)
+        if view is not None and issubclass(view, SQLAlchemyRecorder):
+            views.add(view)
+    for application in subclasses(EventSourcedProjection):
+        found.setdefault(application.name, set())
+    return found
+
+
+def _suspects(
+    view_class: ViewClass, here: Collection[str], known: dict[str, set[Any]]
+) -> Iterator[tuple[str, type[SQLAlchemyRecorder]]]:
+    """Views that may be used here, with the name of a projection."""
+    placed = {view for views in known.values() for view in views}
+    for name in here:
+        yield from ((name, view) for view in known.get(name, ()))
+    for name in here:
+        if known.get(name):
+            continue
+        for view in subclasses(SQLAlchemyRecorder):
+            if view not in placed and not _is_same_view(view, view_class):
+                yield name, view
+
+
+def _is_same_view(one: type[Any], other: type[Any]) -> bool:
+    """Whether one is a variant of the other, or of another import of its module."""
+    one, other = _declarer(one), _declarer(other)
+    names = {(each.__module__, each.__qualname__) for each in (one, other)}
+    return len(names) == 1 or issubclass(one, other) or issubclass(other, one)
+
+
+def _declarer(view_class: type[SQLAlchemyRecorder]) -> type[Any]:
+    """The class by which a view has got its tables."""
+    return next(each for each in view_class.__mro__ if "metadata" in vars(each))
+
+
+def _schema(in_use: ViewInUse) -> str | None:
+    """The schema of tables for which none is declared."""
+    store = in_use.recorder.datastore
+    with store.reading() as connection:
+        return store.settings.schema or default_schema(connection)
+
+
+Names = set[tuple[str | None, str]]
+
+
+def _names(metadata: MetaData | None, schema: str | None) -> Names:
+    found = () if metadata is None else metadata.tables.values()
+    return {(table.schema or schema, table.name) for table in found}
+
+
+def _listed(names: Names) -> str:
+    return ", ".join(sorted(name for _, name in names))

@@ -1,0 +1,70 @@
+"""Metrics and traces, by OpenTelemetry. It is imported where they are wanted only."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from eventsourcing_alchemy import instrumentation
+from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.errors import missing_extra
+from eventsourcing_alchemy.runners.lease import checked_duration
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+INTERVAL = 15.0
+"""Seconds between two questions to the database."""
+
+
+def instrument(
+    *datastores: SQLAlchemyDatastore,
+    interval: float = INTERVAL,
+    meter_provider: "MeterProvider | None" = None,
+    tracer_provider: "TracerProvider | None" = None,
+) -> Callable[[], None]:
+    """Measures and traces what this process does, by OpenTelemetry.
+
+    The process counts most metrics itself, without queries. Lag and dead letters
+    of projections come from the databases that you pass.
+
+    Args:
+        *datastores: the databases whose projections to report, whoever runs them.
+        interval: the minimum number of seconds between two queries of a database.
+            Collections in between report the last answer.
+        meter_provider: makes the instruments; by default, the global provider.
+        tracer_provider: makes the spans; by default, the global provider.
+
+    Returns:
+        A function that ends the measurement. Another call of `instrument()` ends it
+        too.
+
+    Raises:
+        ConfigurationError: if `opentelemetry-api` is not installed.
+        ProgrammingError: if the interval is not above 0.
+    """
+    checked_duration("interval", interval)
+    try:
+        from opentelemetry import metrics, trace
+    except ModuleNotFoundError as error:
+        raise missing_extra("otel", error) from None
+    from eventsourcing_alchemy.operations.telemetry.observer import TellingObserver
+    from eventsourcing_alchemy.operations.telemetry.pools import observe_pools
+    from eventsourcing_alchemy.operations.telemetry.projections import (
+        ProjectionGauges,
+    )
+
+    meter = metrics.get_meter(SCOPE, meter_provider=meter_provider)
+    tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+    gauges = ProjectionGauges(meter, datastores, interval)
+    close_pools = observe_pools(meter)
+    instrumentation.install(TellingObserver(meter, tracer))
+
+    def undo() -> None:
+        instrumentation.install(instrumentation.NOBODY)
+        close_pools()
+        gauges.close()
+
+    return undo
+
+
+SCOPE = "eventsourcing_alchemy"

@@ -1,0 +1,1 @@
+"""Moving what is recorded into this package's tables, from elsewhere."""

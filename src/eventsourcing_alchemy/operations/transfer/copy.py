@@ -1,0 +1,146 @@
+"""Copying an application into the tables of this package."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from threading import Event
+
+from eventsourcing_alchemy.operations.discrepancies import Discrepancy
+from eventsourcing_alchemy.operations.transfer.collector import spared_collections
+from eventsourcing_alchemy.operations.transfer.progress import Listener
+from eventsourcing_alchemy.operations.transfer.run import Copied, CopyRun
+from eventsourcing_alchemy.operations.transfer.snapshot_copy import SnapshotCopy
+from eventsourcing_alchemy.operations.transfer.source import (
+    Source,
+    opened_positions,
+    opened_source,
+)
+from eventsourcing_alchemy.operations.transfer.sources.alchemy import SNAPSHOTS
+from eventsourcing_alchemy.operations.transfer.target import (
+    Target,
+    existing_target,
+    opened_target,
+)
+
+FOLLOWING_INTERVAL = 0.5
+"""Seconds between two looks for new events."""
+
+
+def copy(
+    source: Mapping[str, str],
+    target: Mapping[str, str],
+    application: str,
+    projections: Sequence[str] = (),
+    *,
+    follow: bool = False,
+    stop: Event | None = None,
+    progress: Listener | None = None,
+) -> Copied:
+    """Copies an application into the tables of this package, and verifies the copy.
+
+    Events keep their positions, including gaps. They are copied as they are stored, so
+    encrypted and compressed ones too. `recorded_at` is copied from another database of
+    this package; otherwise, it is the time of the copy.
+
+    `copy()` commits after every page. If you call it again, after an error or a kill or
+    for new events, it continues where it was. At the end, it compares every record
+    of both sides.
+
+    Args:
+        source: the settings of the source: the library's environment variables,
+            including `PERSISTENCE_MODULE`, which may be `eventsourcing.postgres`,
+            `eventsourcing.sqlite`, `eventsourcing.dcb.postgres_tt`,
+            `eventsourcing_sqlalchemy` (1.0), or `eventsourcing_alchemy` with another
+            database or schema. `os.environ` is not read.
+        target: the settings of the target.
+        application: the name of the application, in both settings.
+        projections: the names of projections whose positions to copy, in all
+            applications that they follow.
+        follow: whether to keep copying new events until `stop` is set. Stop the
+            writers before you set it: what they record after that is not copied.
+        stop: set this event to end `follow`. Without it, only an exception ends it,
+            such as `KeyboardInterrupt`; call `copy()` again to copy the rest.
+        progress: called with a `CopyProgress` after each page.
+
+    Returns:
+        What was copied.
+
+    Raises:
+        ConfigurationError: if settings are missing, or cannot be used.
+        ProgrammingError: if the application or a projection is not in the source.
+        CopyRefusedError: if the application in the target has events of its own, or
+            events of several kinds; if a projection is further ahead in the target.
+        IntegrityError: if somebody else records events in the target meanwhile.
+        DataError: if a topic or ID is too long for this package.
+        VerificationError: if the two sides differ. It names positions.
+        OperationalError: if a database cannot be reached.
+    """
+    with ExitStack() as stack:
+        there = stack.enter_context(opened_source(source, application))
+        here = stack.enter_context(
+            opened_target(
+                target,
+                application,
+                there.log.layout,
+                tells_time=there.log.tells_time,
+            )
+        )
+        followed = [
+            stack.enter_context(opened_positions(source, projection))
+            for projection in projections
+        ]
+        stack.enter_context(spared_collections())
+        run = CopyRun(there, here, _snapshots(there, here), followed, progress)
+        run.refuse_events_of_its_own()
+        run.copy_all()
+        if follow:
+            _follow(run, stop or Event())
+        return run.result()
+
+
+def compare(
+    source: Mapping[str, str],
+    target: Mapping[str, str],
+    application: str,
+    *,
+    progress: Listener | None = None,
+) -> Iterator[Discrepancy]:
+    """Compares a copied application with its source, and writes nothing.
+
+    Args:
+        source: as in `copy()`.
+        target: as in `copy()`.
+        application: as in `copy()`.
+        progress: as in `copy()`.
+
+    Yields:
+        The differences between events, in the order of positions; then those between
+        snapshots.
+
+    Raises:
+        ConfigurationError: if settings are missing, or cannot be used.
+        ProgrammingError: if the application is missing on one side.
+        OperationalError: if a database cannot be reached.
+    """
+    with ExitStack() as stack:
+        there = stack.enter_context(opened_source(source, application))
+        layout, tells_time = there.log.layout, there.log.tells_time
+        here = stack.enter_context(
+            existing_target(target, application, layout, tells_time=tells_time)
+        )
+        stack.enter_context(spared_collections())
+        run = CopyRun(there, here, _snapshots(there, here), (), progress)
+        yield from run.differences(max(there.log.head(), here.log.head()))
+
+
+def _follow(run: CopyRun, stop: Event) -> None:
+    while not stop.wait(FOLLOWING_INTERVAL):
+        run.copy_events()
+        run.compare_new_events()
+    run.copy_all()
+
+
+def _snapshots(source: Source, target: Target) -> SnapshotCopy | None:
+    if source.snapshots is None:
+        return None
+    table = SNAPSHOTS[source.log.layout.id_type]
+    return SnapshotCopy(source.snapshots, target.datastore, table, target.name)

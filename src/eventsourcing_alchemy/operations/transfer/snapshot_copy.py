@@ -1,0 +1,83 @@
+"""Copying the snapshots that the target does not have."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from sqlalchemy import Table
+
+from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.errors import no_application
+from eventsourcing_alchemy.operations.discrepancies import Discrepancy
+from eventsourcing_alchemy.operations.transfer.comparison import (
+    Count,
+    compared_snapshots,
+)
+from eventsourcing_alchemy.operations.transfer.layouts import Row
+from eventsourcing_alchemy.operations.transfer.snapshots import (
+    COLUMNS,
+    PURPOSE,
+    Key,
+    Snapshots,
+)
+from eventsourcing_alchemy.statements.applications import application
+
+
+class SnapshotCopy:
+    """Copies the snapshots that the target does not have.
+
+    Args:
+        source: has snapshots.
+        datastore: where to copy to.
+        table: of this package.
+        name: of the application, which is registered.
+    """
+
+    def __init__(
+        self, source: Snapshots, datastore: SQLAlchemyDatastore, table: Table, name: str
+    ) -> None:
+        self.source = source
+        self._target = Snapshots(datastore, table, name, with_time=source.tells_time)
+        self._datastore = datastore
+        self._table = table
+        self._name = name
+        given = COLUMNS if source.tells_time else COLUMNS[:-1]
+        self._columns = ("application_id", "purpose", *given)
+
+    def copy(self, count: Count) -> int:
+        """Copies them, some at a time.
+
+        Args:
+            count: is told how many were looked at.
+
+        Returns:
+            How many were copied.
+        """
+        copied = 0
+        for keys in self.source.pages():
+            rows = self._missing(keys)
+            if rows:
+                self._datastore.retrying(partial(self._store, rows))
+            copied += len(rows)
+            count(len(keys))
+        return copied
+
+    def differences(self, count: Count) -> Iterator[Discrepancy]:
+        """Those that the target does not have as they are."""
+        return compared_snapshots(self._name, self.source, self._target, count)
+
+    def _missing(self, keys: Sequence[Key]) -> Sequence[Row]:
+        missing = {key[:2] for key in keys} - self._target.present(keys)
+        if not missing:
+            return []
+        return [row for row in self.source.rows(keys) if row[:2] in missing]
+
+    def _store(self, rows: Sequence[Row]) -> None:
+        width = len(self._columns) - 2
+        with self._datastore.writing() as executor:
+            found = executor.first(application(), {"application": self._name})
+            if found is None:
+                raise no_application(self._name)
+            given = [(found[0], PURPOSE, *row[:width]) for row in rows]
+            self._datastore.dialect.insert_rows(
+                executor, self._table, self._columns, given
+            )

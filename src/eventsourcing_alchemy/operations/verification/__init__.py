@@ -1,0 +1,1 @@
+"""Whether what is recorded is as it has to be."""

@@ -1,0 +1,147 @@
+"""Positions, dead letters and leases of projections that fit nothing."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, null, or_, select
+
+from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.operations.discrepancies import Discrepancy
+from eventsourcing_alchemy.operations.event_tables import recorded_at
+from eventsourcing_alchemy.operations.verification.database import rows
+from eventsourcing_alchemy.schema.tables import (
+    applications,
+    dead_letters,
+    leases,
+    tracking,
+)
+from eventsourcing_alchemy.schema.types import database_now
+
+SHOWN = 1000
+"""Rows of each kind."""
+
+
+def wrong_projections(
+    datastore: SQLAlchemyDatastore, application: str | None
+) -> Iterator[Discrepancy]:
+    """What projections have stored that fits nothing.
+
+    Args:
+        datastore: the database.
+        application: name of the one that they follow, None for all.
+    """
+    for statement, problem in (
+        (_beyond(), _beyond_problem),
+        (_letters_ahead(), _ahead_problem),
+        (_letters_of_nothing(), _nothing_problem),
+        (_leases_of_nothing(), _lease_problem),
+    ):
+        for row in rows(datastore, statement):
+            if application in (None, row.application):
+                yield Discrepancy(row.application, row.position, problem(row))
+
+
+def _beyond_problem(row: Row[Any]) -> str:
+    return (
+        f"projection {row.projection!r} has processed this position, but the last "
+        f"event is at {row.last}"
+    )
+
+
+def _ahead_problem(row: Row[Any]) -> str:
+    reached = "nothing" if row.reached is None else row.reached
+    return (
+        f"there is a dead letter of projection {row.projection!r}, which has reached "
+        f"{reached}"
+    )
+
+
+def _nothing_problem(row: Row[Any]) -> str:
+    return f"there is a dead letter of projection {row.projection!r}, but no event"
+
+
+def _lease_problem(row: Row[Any]) -> str:
+    return (
+        f"there is an expired lease of projection {row.projection!r}, which has no "
+        f"position, and no such application"
+    )
+
+
+@cache
+def _beyond() -> Select[Any]:
+    """Positions of projections that their application has not reached."""
+    last = applications.c.last_notification_id
+    return (
+        select(*_key(tracking), last.label("last"))
+        .select_from(tracking.join(applications, _follows(tracking)))
+        .where(tracking.c.notification_id > last)
+        .limit(SHOWN)
+    )
+
+
+@cache
+def _letters_ahead() -> Select[Any]:
+    """Dead letters at positions that the projection has not reached."""
+    reached = tracking.c.notification_id
+    return (
+        select(*_key(dead_letters), reached.label("reached"))
+        .select_from(dead_letters.outerjoin(tracking, _same(dead_letters, tracking)))
+        .where(or_(reached.is_(None), reached < dead_letters.c.notification_id))
+        .limit(SHOWN)
+    )
+
+
+@cache
+def _letters_of_nothing() -> Select[Any]:
+    """Dead letters of events that there are not, of applications that there are."""
+    position = dead_letters.c.notification_id
+    found = recorded_at(applications.c.id, position, applications, dead_letters)
+    return (
+        select(*_key(dead_letters))
+        .select_from(dead_letters.join(applications, _follows(dead_letters)))
+        .where(found.is_(None))
+        .limit(SHOWN)
+    )
+
+
+@cache
+def _leases_of_nothing() -> Select[Any]:
+    """Expired leases for applications elsewhere, or nowhere, without a position."""
+    return (
+        select(
+            leases.c.projection_name.label("projection"),
+            leases.c.application_name.label("application"),
+            null().label("position"),
+        )
+        .select_from(
+            leases.outerjoin(tracking, _same(leases, tracking)).outerjoin(
+                applications, _follows(leases)
+            )
+        )
+        .where(
+            leases.c.expires_at < database_now(),
+            tracking.c.notification_id.is_(None),
+            applications.c.id.is_(None),
+        )
+        .limit(SHOWN)
+    )
+
+
+def _key(table: FromClause) -> tuple[ColumnElement[Any], ...]:
+    return (
+        table.c.projection_name.label("projection"),
+        table.c.application_name.label("application"),
+        table.c.notification_id.label("position"),
+    )
+
+
+def _follows(table: FromClause) -> ColumnElement[bool]:
+    return applications.c.name == table.c.application_name
+
+
+def _same(one: FromClause, other: FromClause) -> ColumnElement[bool]:
+    return and_(
+        one.c.projection_name == other.c.projection_name,
+        one.c.application_name == other.c.application_name,
+    )

@@ -1,0 +1,1 @@
+"""ORM sessions of events that share a transaction."""

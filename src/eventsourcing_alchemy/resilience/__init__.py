@@ -1,0 +1,1 @@
+"""What errors mean, outages, and servers that do not answer."""

@@ -1,0 +1,86 @@
+"""Connecting, which another thread can interrupt."""
+
+from functools import partial
+from threading import local
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Engine, exc
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from eventsourcing_alchemy.errors import (
+    CannotConnectError,
+    ConfigurationError,
+    text_of,
+)
+from eventsourcing_alchemy.resilience.cancellation import Attempt, Interruption
+
+_connecting = local()
+"""For each thread, what may interrupt it while it connects."""
+
+_WRONG_OPTIONS = TypeError, ValueError, FileNotFoundError, AttributeError, LookupError
+"""How drivers fail with them: PyMySQL has no attribute of a charset that is none."""
+
+
+def connect(engine: Engine, interruption: Interruption | None = None) -> Connection:
+    """A connection, to be closed.
+
+    Args:
+        engine: to connect with.
+        interruption: ends the wait for a server that does not answer.
+
+    Raises:
+        CannotConnectError: if there is none.
+        WaitInterruptedError: if the interruption is set.
+    """
+    _connecting.interruption = interruption
+    try:
+        return engine.connect()
+    except exc.DBAPIError as error:
+        raise CannotConnectError(str(error.orig)) from error
+    finally:
+        _connecting.interruption = None
+
+
+def close(connection: Connection) -> None:
+    """Closes a connection; what was done is done, even if it is lost only now."""
+    try:
+        connection.close()
+    except connection.dialect.loaded_dbapi.Error:
+        connection.invalidate()
+
+
+def current_interruption() -> Interruption | None:
+    """What may interrupt this thread while it connects."""
+    return getattr(_connecting, "interruption", None)
+
+
+def connect_as_told(
+    dialect: Dialect, _: ConnectionPoolEntry, arguments: Any, parameters: Any
+) -> Any:
+    """Connects, by the options of a URL; for SQLAlchemy's event `do_connect`.
+
+    Raises:
+        ConfigurationError: if the driver does not understand the options.
+    """
+    try:
+        return dialect.connect(*arguments, **parameters)
+    except _WRONG_OPTIONS as error:
+        msg = f"SQLALCHEMY_URL: the driver does not accept an option: {text_of(error)}"
+        raise ConfigurationError(msg) from error
+
+
+def connect_interruptibly(
+    dialect: Dialect, entry: ConnectionPoolEntry, arguments: Any, parameters: Any
+) -> Any:
+    """Connects in a thread of its own; for SQLAlchemy's event `do_connect`.
+
+    Returns:
+        The driver's connection, None where SQLAlchemy may connect as ever.
+    """
+    interruption = current_interruption()
+    if interruption is None:
+        return None
+    return Attempt(
+        partial(connect_as_told, dialect, entry, arguments, parameters),
+        lambda connection: connection.close(),
+    ).result(interruption)

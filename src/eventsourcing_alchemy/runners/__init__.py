@@ -1,0 +1,1 @@
+"""Runners of projections: workers, batches, leases, dead letters, health."""

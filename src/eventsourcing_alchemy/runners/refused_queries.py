@@ -1,0 +1,64 @@
+"""Applications whose recorders cannot look for the topics of a projection."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from eventsourcing_alchemy.host import (
+    DCBQuery,
+    DCBQueryItem,
+    DCBRecorder,
+    DCBSubscription,
+    ProgrammingError,
+)
+from eventsourcing_alchemy.runners.event_source import (
+    EventSource,
+    ForeignEventSource,
+    tagged,
+)
+from eventsourcing_alchemy.schema.validation import HIGHEST
+
+
+def refuses(recorder: DCBRecorder, topics: Sequence[str]) -> bool:
+    """Whether a recorder refuses the query by which a projection follows.
+
+    Args:
+        recorder: of whatever persistence module.
+        topics: of the projection; all, if there are none.
+    """
+    query = DCBQuery([DCBQueryItem(types=list(topics))])
+    try:
+        # Beyond the end, where it has little to do.
+        recorder.read(query, after=HIGHEST, limit=1)
+    except ProgrammingError:
+        return True
+    return False
+
+
+@contextmanager
+def chosen_events(
+    recorder: DCBRecorder, topics: Sequence[str], after: int | None, stopping: Event
+) -> Iterator[EventSource]:
+    """Follows all events of an application, and chooses those of the topics.
+
+    Args:
+        recorder: of the application.
+        topics: of the events to choose; all, if there are none.
+        after: position to start after.
+        stopping: ends it; is set when the block ends.
+    """
+    with recorder.subscribe(after=after) as subscription:
+        stopper = Thread(target=_stop, args=(subscription, stopping))
+        stopper.start()
+        events = map(tagged, subscription)
+        try:
+            yield ForeignEventSource(
+                each for each in events if not topics or each.topic in topics
+            )
+        finally:
+            stopper.join()
+
+
+def _stop(subscription: DCBSubscription[DCBRecorder], stopping: Event) -> None:
+    stopping.wait()
+    subscription.stop()

@@ -1,0 +1,1 @@
+"""The tables, their types, the names they can have, and their migrations."""

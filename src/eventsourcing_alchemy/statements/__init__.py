@@ -1,0 +1,1 @@
+"""The statements on the tables, and how the driver executes them."""

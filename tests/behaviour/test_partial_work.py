@@ -1,0 +1,104 @@
+"""Events of which a part was committed, with the position, before an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+import pytest
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate
+from eventsourcing.persistence import IntegrityError, Tracking
+from eventsourcing.projection import Projection
+from sqlalchemy import insert
+
+from backends import Capability
+from eventsourcing_alchemy import (
+    Backoff,
+    PoisonPolicy,
+    SQLAlchemyProjectionRunner,
+    errors,
+)
+from positions import Positions
+
+pytestmark = pytest.mark.needs(Capability.SHARED)
+
+QUICK = Backoff(first=0.001, longest=0.001)
+
+
+class Parcels(Application[UUID]):
+    def send(self, count: int) -> int:
+        return self.save(*[Aggregate() for _ in range(count)])[-1].notification.id
+
+
+def taken(view: Positions) -> None:
+    with view.transaction() as connection:
+        for _ in range(2):
+            connection.execute(insert(view.positions).values(position=0, times=0))
+
+
+def gone(_: Positions) -> None:
+    raise errors.CannotConnectError("gone")
+
+
+class InTwoParts(Projection[Positions]):
+    name = "in_two_parts"
+    fails_at: ClassVar[int]
+    second_part: ClassVar[Callable[[Positions], None]]
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:  # noqa: ARG002
+        self.view.note(tracking)
+        if tracking.notification_id == self.fails_at:
+            type(self).second_part(self.view)
+
+
+def run(
+    env: dict[str, str], **arguments: Any
+) -> SQLAlchemyProjectionRunner[Parcels, Positions]:
+    return SQLAlchemyProjectionRunner(
+        application_class=Parcels,
+        projection_class=InTwoParts,
+        view_class=Positions,
+        env=env,
+        **arguments,
+    )
+
+
+@pytest.fixture(params=[taken, gone])
+def second_part(request: pytest.FixtureRequest) -> None:
+    InTwoParts.second_part = request.param
+
+
+@pytest.mark.usefixtures("second_part")
+@pytest.mark.parametrize("batch_size", [1, 500])
+def test_is_a_failure_not_the_work_of_another_copy(
+    env: dict[str, str], batch_size: int
+) -> None:
+    InTwoParts.fails_at = 3
+    with Parcels(env) as parcels:
+        last = parcels.send(5)
+    runner = run(env, batch_size=batch_size)
+    with pytest.raises((IntegrityError, errors.CannotConnectError)), runner:
+        runner.wait(last, timeout=10)
+    assert runner.view.all() == {1: 1, 2: 1, 3: 1}
+    with run(env, batch_size=batch_size) as runner:
+        runner.wait(last, timeout=10)
+        assert runner.view.all() == dict.fromkeys(range(1, 6), 1)
+
+
+@pytest.mark.usefixtures("second_part")
+def test_becomes_a_dead_letter_that_can_be_retried(env: dict[str, str]) -> None:
+    InTwoParts.fails_at = 3
+    with Parcels(env) as parcels:
+        last = parcels.send(5)
+    policy = PoisonPolicy(attempts=3, backoff=QUICK, dead_letter=True)
+    with run(env, poison=policy) as runner:
+        runner.wait(last, timeout=10)
+        assert runner.view.all() == dict.fromkeys(range(1, 6), 1)
+        (letter,) = runner.dead_letters.select()
+        assert (letter.notification_id, letter.attempts) == (3, 1)
+        assert "already processed" not in letter.error
+        InTwoParts.fails_at = 0
+        runner.dead_letters.retry(letter, runner.app, runner.projection)
+        assert runner.dead_letters.select() == []

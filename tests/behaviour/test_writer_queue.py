@@ -1,0 +1,274 @@
+"""Processes that write to a SQLite file take turns, in the order of their coming."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+from eventsourcing.dcb.api import DCBEvent
+from eventsourcing.persistence import OperationalError, StoredEvent, Tracking
+from sqlalchemy import make_url
+
+from backends import Capability
+from behaviour.workers import application_recorder, ids, new_events
+from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
+from eventsourcing_alchemy.dialects.sqlite import writer_queue
+from factories import OpenFactory, construct_factory
+from faults.waiting import wait_until
+from processes import barrier, clean, in_forks, in_processes
+
+pytestmark = [pytest.mark.needs(Capability.FILE_LOCKS), pytest.mark.observed]
+
+SOON = 30.0
+
+
+@pytest.fixture
+def recorder(factory: SQLAlchemyFactory) -> SQLAlchemyApplicationRecorder:
+    return factory.application_recorder()
+
+
+@pytest.fixture
+def database(env: dict[str, str]) -> str:
+    return make_url(env["SQLALCHEMY_URL"]).database or ""
+
+
+@contextmanager
+def locked(database: str) -> Iterator[sqlite3.Connection]:
+    """Somebody writes for long, who knows no queue."""
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE").close()
+    try:
+        yield connection
+    finally:
+        connection.rollback()
+        connection.close()
+
+
+@contextmanager
+def queueing(
+    database: str, number: int, call: Callable[..., object], *args: object
+) -> Iterator[BaseProcess]:
+    """A process that writes, and has the place of that number in the queue."""
+    process = clean.Process(target=call, args=args)
+    process.start()
+    try:
+        wait_for_place(database, number)
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def ended(process: BaseProcess) -> int | None:
+    process.join(SOON)
+    return process.exitcode
+
+
+def wait_for_place(database: str, number: int) -> None:
+    wait_until(lambda: is_taken(database, number), f"nobody came to place {number}")
+
+
+def is_taken(database: str, number: int) -> bool:
+    with suppress(FileNotFoundError), Path(database + "-queue").open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+        except OSError:
+            return True
+    return False
+
+
+def append(env: Mapping[str, str], topic: str) -> None:
+    with application_recorder(env) as recorder:
+        recorder.insert_events([StoredEvent(uuid4(), 1, topic, b"")])
+
+
+def append_in_transaction(env: Mapping[str, str], topic: str) -> None:
+    with application_recorder(env) as recorder, recorder.transaction():
+        recorder.insert_events([StoredEvent(uuid4(), 1, topic, b"")])
+
+
+def append_with_tags(env: Mapping[str, str], _: str) -> None:
+    factory = construct_factory("Application", env)
+    factory.dcb_recorder().append([DCBEvent("type", b"", ["tag"])])
+    factory.close()
+
+
+def track(env: Mapping[str, str], topic: str) -> None:
+    factory = construct_factory("Application", env)
+    factory.tracking_recorder().insert_tracking(Tracking(topic, 1))
+    factory.close()
+
+
+OPERATIONS = [append, append_in_transaction, append_with_tags, track]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_whatever_writes_queues(
+    env: dict[str, str],
+    database: str,
+    recorder: SQLAlchemyApplicationRecorder,
+    operation: Callable[..., object],
+) -> None:
+    append(env, "the first one")
+    with (
+        locked(database) as connection,
+        queueing(database, 0, operation, env, "topic") as process,
+    ):
+        connection.rollback()
+        assert ended(process) == 0
+    assert not is_taken(database, 0)
+    assert recorder.insert_events(new_events())
+
+
+def test_order_of_coming(
+    env: dict[str, str], database: str, recorder: SQLAlchemyApplicationRecorder
+) -> None:
+    with (
+        locked(database) as connection,
+        queueing(database, 0, append, env, "first") as first,
+        queueing(database, 1, append_in_transaction, env, "second") as second,
+        queueing(database, 2, append, env, "third") as third,
+    ):
+        connection.rollback()
+        assert [ended(each) for each in (first, second, third)] == [0, 0, 0]
+    found = recorder.select_notifications(1, 10)
+    assert [each.topic for each in found] == ["first", "second", "third"]
+
+
+def test_who_is_killed_leaves_the_queue(
+    env: dict[str, str], database: str, recorder: SQLAlchemyApplicationRecorder
+) -> None:
+    with (
+        locked(database) as connection,
+        queueing(database, 0, append, env, "killed") as first,
+        queueing(database, 1, append, env, "next") as second,
+    ):
+        first.kill()
+        wait_for_place(database, 0)
+        connection.rollback()
+        assert ended(second) == 0
+    assert [each.topic for each in recorder.select_notifications(1, 10)] == ["next"]
+
+
+def test_who_is_stopped_holds_up_nobody(
+    env: dict[str, str], database: str, recorder: SQLAlchemyApplicationRecorder
+) -> None:
+    with locked(database) as connection, queueing(database, 0, append, env, "") as one:
+        assert one.pid is not None
+        os.kill(one.pid, signal.SIGSTOP)
+        connection.rollback()
+        begun = monotonic()
+        recorder.insert_events(new_events())
+        assert monotonic() - begun > writer_queue.PATIENCE, "it did not queue"
+        for _ in range(99):
+            recorder.insert_events(new_events())
+        assert monotonic() - begun < SOON / 3
+        assert is_taken(database, 0)
+        os.kill(one.pid, signal.SIGCONT)
+        assert ended(one) == 0
+    assert ids(recorder) == list(range(1, 102))
+
+
+def test_waits_no_longer_than_it_should(
+    open_factory: OpenFactory, database: str
+) -> None:
+    variables = {"SQLALCHEMY_LOCK_TIMEOUT": "0.5", "SQLALCHEMY_RETRY_TIMEOUT": "0"}
+    recorder = open_factory(**variables).application_recorder()
+    with locked(database):
+        begun = monotonic()
+        with pytest.raises(OperationalError, match="database is locked"):
+            recorder.insert_events(new_events())
+        assert 0.5 <= monotonic() - begun < 0.95
+    assert in_processes([partial(is_taken, database, 0)]) == [False]
+    assert recorder.insert_events(new_events()) == [1]
+
+
+def test_child_of_one_who_has_queued(
+    env: dict[str, str], database: str, recorder: SQLAlchemyApplicationRecorder
+) -> None:
+    append(env, "the first one")
+    with (
+        locked(database) as connection,
+        queueing(database, 0, append, env, "other") as process,
+    ):
+        connection.rollback()
+        assert recorder.insert_events(new_events())
+        assert ended(process) == 0
+
+    def child() -> int:
+        (position,) = recorder.insert_events(new_events()) or ()
+        return position
+
+    assert in_forks([child]) == [4]
+    assert recorder.insert_events(new_events()) == [5]
+
+
+@pytest.mark.parametrize("reason", ["there are no locks", "no file can be made"])
+def test_without_a_queue(
+    database: str,
+    recorder: SQLAlchemyApplicationRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: str,
+) -> None:
+    """SQLite itself waits."""
+    if reason == "there are no locks":
+        monkeypatch.setattr(writer_queue, "fcntl", None)
+    else:
+        Path(database + "-queue").mkdir()
+    with ThreadPoolExecutor(1) as threads:
+        with locked(database):
+            running = threads.submit(recorder.insert_events, new_events())
+            assert not wait([running], timeout=0.2).done
+        assert running.result() == [1]
+
+
+def test_file_that_was_deleted(
+    database: str, recorder: SQLAlchemyApplicationRecorder
+) -> None:
+    """It is made again, because others would queue elsewhere."""
+    queue = Path(database + "-queue")
+    with ThreadPoolExecutor(1) as threads:
+        for _ in range(2):
+            queue.unlink(missing_ok=True)
+            with locked(database):
+                running = threads.submit(recorder.insert_events, new_events())
+                wait_until(queue.exists, "nobody made it")
+            assert running.result()
+
+
+def longest_wait(env: dict[str, str], start: Barrier) -> float:
+    with application_recorder(env) as recorder:
+        start.wait()
+        end, waits = monotonic() + 2, []
+        while (begun := monotonic()) < end:
+            recorder.insert_events(new_events())
+            waits.append(monotonic() - begun)
+    assert len(waits) > 3
+    return max(waits)
+
+
+@pytest.mark.faults
+def test_nobody_starves(
+    env: dict[str, str], recorder: SQLAlchemyApplicationRecorder
+) -> None:
+    """SQLite by itself has some of them wait as long as they write."""
+    writers = 8
+    start = barrier(writers)
+    waits = in_processes([partial(longest_wait, env, start)] * writers)
+    assert max(waits) < 1
+    last = recorder.max_notification_id() or 0
+    with recorder.datastore.reading() as connection:
+        count = connection.exec_driver_sql("SELECT count(*) FROM es_events").scalar()
+    assert count == last

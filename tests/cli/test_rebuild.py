@@ -1,0 +1,65 @@
+"""`rebuild` and `reset`: by name, with progress and exit codes."""
+
+from __future__ import annotations
+
+import pytest
+
+from backends import Capability
+from cli.command import Command
+from cli.shop import DECLARED, UNLUCKY, Sales, SalesProjection, Shop
+from eventsourcing_alchemy import PoisonPolicy, SQLAlchemyProjectionRunner
+
+pytestmark = pytest.mark.needs(Capability.SHARED)
+
+
+def sold(shop: Shop) -> int:
+    """What the view says, when its runner has caught up."""
+    with SQLAlchemyProjectionRunner(
+        application_class=Shop,
+        projection_class=SalesProjection,
+        view_class=Sales,
+        poison=PoisonPolicy(dead_letter=True),
+    ) as runner:
+        runner.wait(shop.recorder.max_notification_id(), timeout=20)
+        return runner.view.sold()
+
+
+def test_rebuild(shop: Shop, command: Command) -> None:
+    command.declare(DECLARED)
+    product = shop.add("tea")
+    for count in (1, 2, UNLUCKY):
+        shop.sell(product, count)
+    assert sold(shop) == 3
+    result = command("rebuild", "sales", "--keep-old")
+    assert "building: 1 of 4" in result.stderr
+    assert "switching: 4 of 4" in result.stderr
+    assert "sales is rebuilt." in result.stdout
+    assert sold(shop) == 3
+    refused = command("rebuild", "sales", code=3)
+    assert "sales__old" in refused.stderr
+    command("dead-letters", "list", code=1)
+
+
+def test_an_event_that_cannot_be_processed(shop: Shop, command: Command) -> None:
+    command.declare(DECLARED.replace("dead_letter = true", "dead_letter = false"))
+    shop.sell(shop.add("tea"), UNLUCKY)
+    assert sold(shop) == 0
+    result = command("rebuild", "sales", code=1)
+    assert "an event cannot be processed: ValueError: unlucky" in result.stderr
+
+
+def test_reset(shop: Shop, command: Command) -> None:
+    command.declare(DECLARED)
+    shop.sell(shop.add("tea"), 5)
+    assert sold(shop) == 5
+    assert command.json("reset", "sales", "--yes")["projection"] == "sales"
+    (projection,) = command.json("status")["projections"]
+    assert projection["position"] == 0
+    assert sold(shop) == 5
+
+
+def test_event_sourced_projections_are_refused(shop: Shop, command: Command) -> None:
+    command.declare(DECLARED.replace("SalesProjection", "CopyOfSales"))
+    assert shop.add("tea")
+    result = command("rebuild", "sales", code=3)
+    assert "keeps its state in events" in result.stderr

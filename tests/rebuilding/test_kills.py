@@ -1,0 +1,130 @@
+"""Rebuilds that are killed: the next one finishes, or undoes, what was begun."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, select
+
+from backends import Backend, Capability
+from eventsourcing_alchemy import RebuildPhase, RebuildProgress
+from eventsourcing_alchemy.schema.tables import rebuilds, tracking
+from faults.sessions import Sessions
+from rebuilding.in_use import InUse, connected, differences, names
+from rebuilding.shop import Shop
+
+pytestmark = [pytest.mark.needs(Capability.SHARED), pytest.mark.faults]
+
+
+class Killed(BaseException):
+    """Ends a rebuild; it can do nothing more."""
+
+
+class Killer:
+    """Kills what is executed in this thread, at one of its statements."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.at: int | None = None
+        self.last = ""
+        self._thread = threading.get_ident()
+
+    def __call__(self, _c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        self.count += 1
+        if self.at is not None and self.count >= self.at:
+            self.last = self.last or statement
+            raise Killed
+
+
+@contextmanager
+def killing() -> Iterator[Killer]:
+    killer = Killer()
+    event.listen(Engine, "before_cursor_execute", killer)
+    try:
+        yield killer
+    finally:
+        event.remove(Engine, "before_cursor_execute", killer)
+
+
+@pytest.fixture
+def in_use(env: dict[str, str]) -> Iterator[InUse]:
+    with Shop(env) as shop:
+        in_use = InUse(env, shop)
+        for _ in range(3):
+            shop.order("Ada", lines=3)
+        in_use.catch_up()
+        yield in_use
+
+
+@pytest.mark.parametrize("first", list(RebuildPhase)[:2])
+def test_at_each_statement(
+    in_use: InUse, backend: Backend, first: RebuildPhase
+) -> None:
+    """Each of the switch, and some of those before it."""
+    with connected(backend) as connection:
+        expected = names(connection)
+
+    def rebuild(at: int | None) -> int:
+        """How many statements it took since the first one that counts."""
+        with killing() as killer:
+
+            def told(progress: RebuildProgress) -> None:
+                if progress.phase is RebuildPhase.SWITCHING:
+                    killer.count, killer.at = 0, at
+
+            if first is RebuildPhase.BUILDING:
+                killer.at = at
+                in_use.rebuild()
+            else:
+                in_use.rebuild(progress=told)
+            return killer.count
+
+    number = rebuild(None)
+    assert number > 10
+    for at in range(1, number + 1, 1 if first is RebuildPhase.SWITCHING else 5):
+        try:
+            rebuild(at)
+        except Killed:
+            pass
+        else:
+            pytest.fail(f"was not killed at {at} of {number}")
+        in_use.shop.order("Bea")
+        in_use.catch_up()
+        lines = in_use.lines()
+        assert [position for *_, position in in_use.content()] == lines, at
+        in_use.rebuild()
+        assert [position for *_, position in in_use.content()] == lines, at
+        with connected(backend) as connection:
+            assert connection.execute(select(rebuilds)).all() == []
+            assert len(connection.execute(select(tracking)).all()) == 1
+            assert names(connection) == expected, at
+            assert differences(connection) == []
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_while_sessions_are_terminated(in_use: InUse, backend: Backend) -> None:
+    ended = Event()
+
+    def terminate() -> None:
+        while not ended.wait(1):
+            sessions.end_all("connection during a rebuild")
+
+    sessions, thread = Sessions(backend.url), Thread(target=terminate)
+    with in_use.busy(is_tolerant=True) as busy:
+        thread.start()
+        try:
+            for _ in range(2):
+                in_use.rebuild()
+        finally:
+            ended.set()
+            thread.join()
+    assert not busy.problems
+    in_use.catch_up()
+    assert [position for *_, position in in_use.content()] == in_use.lines()

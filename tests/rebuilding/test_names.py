@@ -1,0 +1,159 @@
+"""Names that are long or generated, schemas, owners and privileges."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import pytest
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate
+from eventsourcing.persistence import Tracking
+from eventsourcing.projection import Projection
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    insert,
+    select,
+    text,
+)
+
+from backends import Backend, Capability
+from eventsourcing_alchemy import (
+    SQLAlchemyMaterialisedView,
+    SQLAlchemyProjectionRunner,
+    rebuild,
+)
+from rebuilding.in_use import connected, names
+
+LONG = "a_table_" + 12 * "long_"
+"""Of 68 bytes: names that PostgreSQL makes of its beginning are cut."""
+
+
+class Named(SQLAlchemyMaterialisedView):
+    metadata: ClassVar[MetaData] = MetaData()
+    parents = Table(
+        LONG[:60],
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("position", Integer, CheckConstraint("position > 0"), unique=True),
+        Column("Quoted name", String(20), index=True),
+    )
+    children = Table(
+        'a "quoted" table',
+        metadata,
+        Column("number", Integer, primary_key=True),
+        Column(LONG[:50], ForeignKey(parents.c.id), nullable=False),
+    )
+
+    def add(self, tracking: Tracking) -> None:
+        with self.processing(tracking) as connection:
+            row = {"position": tracking.notification_id}
+            made = connection.execute(insert(self.parents).values(row))
+            parent = made.inserted_primary_key[0]  # type: ignore[index]
+            connection.execute(insert(self.children).values({LONG[:50]: parent}))
+
+
+class NamedProjection(Projection[Named]):
+    name = "named"
+
+    def process_event(self, domain_event: object, tracking: Tracking) -> None:  # noqa: ARG002
+        self.view.add(tracking)
+
+
+def used(env: dict[str, str], view_class: type[Named], count: int) -> list[Any]:
+    """What is in the view, when some more events have been processed."""
+    runner: SQLAlchemyProjectionRunner[Application[UUID], Named]
+    with SQLAlchemyProjectionRunner(
+        application_class=Application[UUID],
+        projection_class=NamedProjection,
+        view_class=view_class,
+        env=env,
+    ) as runner:
+        for _ in range(count):
+            last = runner.app.save(Aggregate())[-1].notification.id
+        runner.wait(last, timeout=10)
+        with runner.view.reading() as connection:
+            query = select(view_class.parents.c.position)
+            return list(connection.scalars(query.order_by("position")))
+
+
+def rebuild_named(env: dict[str, str], view_class: type[Named]) -> None:
+    rebuild(
+        application_class=Application[UUID],
+        projection_class=NamedProjection,
+        view_class=view_class,
+        env=env,
+    )
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_names_that_the_database_has_given(
+    env: dict[str, str], backend: Backend
+) -> None:
+    assert used(env, Named, 3) == [1, 2, 3]
+    with connected(backend) as connection:
+        before = names(connection)
+    for _ in range(2):
+        rebuild_named(env, Named)
+        with connected(backend) as connection:
+            assert names(connection) == before
+    assert used(env, Named, 1) == [1, 2, 3, 4]
+
+
+class InSchema(Named):
+    metadata: ClassVar[MetaData] = MetaData(schema="reports")
+    parents = Named.parents.to_metadata(metadata, schema="reports")
+    children = Named.children.to_metadata(metadata, schema="reports")
+
+
+@pytest.fixture
+def schemas(backend: Backend) -> None:
+    with connected(backend) as connection:
+        connection.execute(text("CREATE SCHEMA reports"))
+        connection.execute(text("CREATE SCHEMA billing"))
+        connection.commit()
+
+
+@pytest.mark.needs(Capability.SCHEMAS)
+@pytest.mark.parametrize("view_class", [Named, InSchema])
+def test_schemas(
+    env: dict[str, str],
+    backend: Backend,
+    schemas: None,  # noqa: ARG001
+    view_class: type[Named],
+) -> None:
+    env["SQLALCHEMY_SCHEMA"] = "billing"
+    assert used(env, view_class, 2) == [1, 2]
+    schema = view_class.parents.schema or "billing"
+    with connected(backend) as connection:
+        before = names(connection, schema)
+    rebuild_named(env, view_class)
+    with connected(backend) as connection:
+        assert names(connection, schema) == before
+    assert used(env, view_class, 1) == [1, 2, 3]
+
+
+@pytest.mark.needs(Capability.SCHEMAS)
+def test_privileges_stay(env: dict[str, str], backend: Backend) -> None:
+    query = text(
+        "SELECT relacl::text, reloptions::text FROM pg_class "
+        "WHERE oid = to_regclass(:n)"
+    )
+    table = {"n": LONG[:60]}
+    used(env, Named, 2)
+    with connected(backend) as connection:
+        connection.execute(text(f"GRANT SELECT, INSERT ON {LONG[:60]} TO PUBLIC"))
+        connection.execute(text(f"GRANT UPDATE (position) ON {LONG[:60]} TO PUBLIC"))
+        connection.execute(text(f"ALTER TABLE {LONG[:60]} SET (fillfactor = 70)"))
+        connection.commit()
+        before = connection.execute(query, table).all()
+    rebuild_named(env, Named)
+    with connected(backend) as connection:
+        assert connection.execute(query, table).all() == before
+        assert "fillfactor=70" in str(before)

@@ -1,0 +1,369 @@
+"""Rebuilding a view, while it is in use."""
+
+from __future__ import annotations
+
+import types
+from threading import Event
+from typing import Any, ClassVar
+
+import pytest
+from eventsourcing.persistence import OperationalError, ProgrammingError, Tracking
+from eventsourcing.projection import EventSourcedProjection, Projection
+from sqlalchemy import Column, Integer, MetaData, delete, insert, inspect, select, text
+
+from backends import Backend, Capability
+from eventsourcing_alchemy import (
+    Lease,
+    PoisonPolicy,
+    RebuildPhase,
+    RebuildProgress,
+    SQLAlchemyMaterialisedView,
+)
+from eventsourcing_alchemy.operations.rebuild import exclusion
+from eventsourcing_alchemy.schema.tables import dead_letters, rebuilds, tracking
+from rebuilding.in_use import InUse, connected, differences, names
+from rebuilding.shop import Orders, Shop
+from triggers_of_tables import after_each_row
+
+pytestmark = [pytest.mark.needs(Capability.SHARED)]
+
+
+def test_everything_is_as_it_was(in_use: InUse, backend: Backend) -> None:
+    told: list[RebuildProgress] = []
+    before = in_use.content()
+    with connected(backend) as connection:
+        names_before = names(connection)
+    in_use.rebuild(progress=told.append)
+    assert in_use.content() == before
+    assert len(before) == 15
+    with connected(backend) as connection:
+        assert names(connection) == names_before
+        assert differences(connection) == []
+        for table in (rebuilds, dead_letters):
+            assert connection.execute(select(table)).all() == []
+        assert connection.execute(select(tracking)).all() == [("orders", "Shop", 20)]
+    assert told[0].phase is RebuildPhase.BUILDING
+    assert told[-1] == RebuildProgress(RebuildPhase.SWITCHED, 20, 20)
+
+
+def test_what_the_code_does_now_is_what_is_there_then(in_use: InUse) -> None:
+    """Whatever was in the old tables."""
+    before = in_use.content()
+    with in_use.view() as view, view.transaction() as connection:
+        connection.execute(delete(Orders.lines))
+        connection.execute(insert(Orders.totals).values(customer="Eve", lines=7))
+    assert in_use.content() == []
+    in_use.rebuild()
+    assert in_use.content() == before
+
+
+def test_readers_writers_and_runners_go_on(in_use: InUse) -> None:
+    """Each reader sees all that was written before, and each event once."""
+    with in_use.busy() as busy:
+        for _ in range(3):
+            in_use.rebuild()
+    in_use.catch_up()
+    lines = [position for *_, position in in_use.content()]
+    assert not busy.problems
+    assert lines == in_use.lines()
+    assert busy.reads > 0
+
+
+def test_old_tables_can_be_kept(in_use: InUse, backend: Backend) -> None:
+    before = in_use.content()
+    in_use.rebuild(keep_old=True)
+    with connected(backend) as connection:
+        assert differences(connection) == []
+        kept = connection.scalar(text("SELECT count(*) FROM order_lines__old"))
+    assert kept == len(before)
+    with pytest.raises(ProgrammingError, match=r"tables orders__old, .* drop them"):
+        in_use.rebuild()
+    assert in_use.content() == before
+
+
+def test_new_columns_are_there(in_use: InUse) -> None:
+    """The new release's metadata is built; the old one goes on until the switch."""
+
+    class NewRelease(Orders):
+        metadata: ClassVar[MetaData] = MetaData()
+        orders = Orders.orders.to_metadata(metadata)
+        lines = Orders.lines.to_metadata(metadata)
+        totals = Orders.totals.to_metadata(metadata)
+
+    added = Column("added", Integer, nullable=False, server_default="0")
+    NewRelease.totals.append_column(added)
+    with in_use.running() as runner:
+        in_use.rebuild(view_class=NewRelease)
+        runner.wait(in_use.shop.order("Bea"), timeout=10)
+    with in_use.view(NewRelease) as view, view.reading() as connection:
+        assert connection.execute(select(NewRelease.totals)).all() == [
+            ("Ada", 15, 0),
+            ("Bea", 1, 0),
+        ]
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("restart", [False, True])
+    def test_goes_on(
+        self, in_use: InUse, monkeypatch: pytest.MonkeyPatch, restart: bool
+    ) -> None:
+        before = in_use.content()
+        processed: list[int] = []
+        add, is_mended = Orders.add, Event()
+
+        def add_or_fail(view: Orders, event: Any, tracking: Tracking) -> None:
+            processed.append(tracking.notification_id)
+            if tracking.notification_id > 12 and not is_mended.is_set():
+                raise ZeroDivisionError
+            add(view, event, tracking)
+
+        monkeypatch.setattr(Orders, "add", add_or_fail)
+        with pytest.raises(ZeroDivisionError):
+            in_use.rebuild()
+        assert in_use.content() == before
+        is_mended.set()
+        processed.clear()
+        in_use.rebuild(restart=restart)
+        assert in_use.content() == before
+        assert processed[0] == (1 if restart else 13)
+
+    def test_not_with_other_tables(self, in_use: InUse, backend: Backend) -> None:
+        class NewRelease(Orders):
+            metadata: ClassVar[MetaData] = MetaData()
+            totals = Orders.totals.to_metadata(metadata)
+
+        before = in_use.content()
+        with pytest.raises(ZeroDivisionError):
+            in_use.rebuild(progress=lambda _: 1 // 0)
+        with pytest.raises(ProgrammingError, match="restart=True"):
+            in_use.rebuild(view_class=NewRelease)
+        in_use.rebuild()
+        assert in_use.content() == before
+        with connected(backend) as connection:
+            assert differences(connection) == []
+
+
+def test_two_at_once(in_use: InUse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exclusion, "LEASE_DURATION", 0.5)
+    before = in_use.content()
+
+    def again(progress: RebuildProgress) -> None:
+        if progress.phase is RebuildPhase.SWITCHING:
+            refused = r":\d+:\w+ is already rebuilding"
+            with pytest.raises(OperationalError, match=refused):
+                in_use.rebuild()
+
+    in_use.rebuild(progress=again)
+    assert in_use.content() == before
+
+
+def test_dead_letters_of_the_new_build_stay(
+    in_use: InUse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_broken = {6, 7}
+    add_line = Orders.add_line
+
+    def add_or_fail(view: Orders, event: Any, tracking: Tracking) -> None:
+        if tracking.notification_id in is_broken:
+            raise ZeroDivisionError
+        add_line(view, event, tracking)
+
+    monkeypatch.setattr(Orders, "add_line", add_or_fail)
+    policy = PoisonPolicy(dead_letter=True)
+    in_use.rebuild(poison=policy)
+    assert in_use.dead_letters() == [6, 7]
+    is_broken.clear()
+    is_broken.add(3)
+    in_use.rebuild(poison=policy)
+    assert in_use.dead_letters() == [3]
+    assert len(in_use.content()) == 14
+
+
+KEY = "CONSTRAINT fk_notes FOREIGN KEY (order_id) REFERENCES orders (id)"
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("create", "drop", "found"),
+        [
+            (
+                "VIEW report AS SELECT id FROM orders",
+                "VIEW report",
+                r"view (\w+\.)?report",
+            ),
+            (f"TABLE notes (order_id INTEGER, {KEY})", "TABLE notes", "notes"),
+        ],
+    )
+    def test_what_hangs_on_the_tables(
+        self, in_use: InUse, backend: Backend, create: str, drop: str, found: str
+    ) -> None:
+        with connected(backend) as connection:
+            connection.execute(text(f"CREATE {create}"))
+            connection.commit()
+        with pytest.raises(ProgrammingError, match=rf"old tables.*{found}"):
+            in_use.rebuild()
+        with connected(backend) as connection:
+            assert inspect(connection).has_table("orders__new") is False
+            connection.execute(text(f"DROP {drop}"))
+            connection.commit()
+        in_use.rebuild()
+
+    def test_triggers(self, in_use: InUse, backend: Backend) -> None:
+        with connected(backend) as connection:
+            after_each_row(connection, "orders", "DELETE FROM shop_totals WHERE 1 = 0")
+            connection.commit()
+        with pytest.raises(ProgrammingError, match="trigger"):
+            in_use.rebuild()
+
+    @pytest.mark.parametrize("of", ["another view", "the same view", "nobody knows"])
+    def test_tables_of_two_projections(
+        self, in_use: InUse, backend: Backend, of: str
+    ) -> None:
+        """If both have processed events here."""
+
+        class Other(SQLAlchemyMaterialisedView):
+            metadata = Orders.metadata
+
+        view = {"another view": Other, "the same view": Orders}.get(of, Any)
+        others = types.new_class("Others", (Projection[view],))  # type: ignore[valid-type]
+        try:
+            in_use.rebuild()  # It may be used in another database.
+            with connected(backend) as connection:
+                connection.execute(insert(tracking).values(("Others", "Shop", 3)))
+                connection.commit()
+            for refused in (in_use.rebuild, in_use.reset):
+                with pytest.raises(
+                    ProgrammingError, match=r"'Others' has .* has the tables order_l"
+                ):
+                    refused()
+        finally:
+            Other.metadata = MetaData()
+            others.name = "no longer used"  # type: ignore[attr-defined]
+
+    def test_projections_beside_it(self, in_use: InUse, backend: Backend) -> None:
+        """Whatever other views there are, if these have not processed events here."""
+
+        class Elsewhere(SQLAlchemyMaterialisedView):
+            metadata = Orders.metadata
+
+        class Beside(SQLAlchemyMaterialisedView):
+            metadata = MetaData()
+
+        class ElsewhereProjection(Projection[Elsewhere]):
+            pass
+
+        class BesideProjection(Projection[Beside]):
+            pass
+
+        try:
+            with connected(backend) as connection:
+                row = BesideProjection.name, "Shop", 3
+                connection.execute(insert(tracking).values(row))
+                connection.commit()
+            in_use.rebuild()
+        finally:
+            ElsewhereProjection.name = "no longer used"
+            Elsewhere.metadata = MetaData()
+
+    def test_tables_that_are_not_written_to(
+        self, in_use: InUse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = in_use.content()
+        monkeypatch.setattr(
+            Orders, "add_line", lambda view, _, at: view.insert_tracking(at)
+        )
+        with pytest.raises(ProgrammingError, match="nothing to shop_totals, order"):
+            in_use.rebuild()
+        monkeypatch.undo()
+        in_use.rebuild(restart=True)
+        assert in_use.content() == before
+
+    @pytest.mark.parametrize(
+        "careless",
+        [
+            "UPDATE orders SET customer = 'Eve'",
+            "TRUNCATE orders",
+            "TRUNCATE TABLE orders",
+            "DELETE FROM ONLY orders",
+            "WITH o AS (SELECT 1) DELETE FROM orders",
+        ],
+    )
+    def test_text_sql(self, in_use: InUse, careless: str) -> None:
+        class Careless(Orders):
+            def add(self, event: Any, tracking: Tracking) -> None:
+                super().add(event, tracking)
+                with self.transaction() as connection:
+                    connection.execute(text(careless))
+
+        class Careful(Orders):
+            def add(self, event: Any, tracking: Tracking) -> None:
+                name = self.table_name(self.orders)
+                with self.processing(tracking) as connection:
+                    row = {"originator": str(event.originator_id)}
+                    sql = f"INSERT INTO {name} (customer, originator) "
+                    values = f"VALUES ('{event.customer}', :originator)"
+                    connection.execute(text(sql + values), row)
+
+        before = in_use.content()
+        with pytest.raises(
+            ProgrammingError, match=r"table name 'orders'.*table_name\(|use DELETE"
+        ):
+            in_use.rebuild(view_class=Careless)
+        assert in_use.content() == before
+        in_use.rebuild(view_class=Careful)
+        assert in_use.content() == before
+
+    def test_positions(self, env: dict[str, str], shop: Shop, backend: Backend) -> None:
+        in_use = InUse(env, shop)
+        with pytest.raises(ProgrammingError, match="nothing to rebuild yet"):
+            in_use.rebuild()
+        shop.order("Ada")
+        in_use.catch_up()
+        with connected(backend) as connection:
+            connection.execute(insert(tracking).values(("orders", "Market", 3)))
+            connection.commit()
+        with pytest.raises(ProgrammingError, match="also follows 'Market'"):
+            in_use.rebuild()
+        with connected(backend) as connection:
+            connection.execute(tracking.update().values(notification_id=100))
+            connection.commit()
+        with pytest.raises(ProgrammingError, match=r"beyond the last event.*reset\(\)"):
+            in_use.rebuild()
+
+    def test_event_sourced_projections(self, in_use: InUse) -> None:
+        class Summaries(EventSourcedProjection[Any]):
+            name = "summaries"
+
+        for function in (in_use.rebuild, in_use.reset):
+            with pytest.raises(ProgrammingError, match="keeps its state in events"):
+                function(projection_class=Summaries)
+
+
+class TestReset:
+    def test_empties_the_view(self, in_use: InUse, backend: Backend) -> None:
+        before = in_use.content()
+        with connected(backend) as connection:
+            row = {"topic": "t", "error": "e", "attempts": 1, "notification_id": 2}
+            key = {"projection_name": "orders", "application_name": "Shop"}
+            connection.execute(insert(dead_letters).values(row | key))
+            connection.commit()
+        in_use.reset()
+        with connected(backend) as connection:
+            for table in (*Orders.metadata.sorted_tables, tracking, dead_letters):
+                assert connection.execute(select(table)).all() == []
+        in_use.catch_up()
+        assert in_use.content() == before
+
+    def test_refuses_while_a_copy_works(self, in_use: InUse) -> None:
+        with in_use.view() as view:
+            lease = Lease(view.datastore, "orders", "Shop", holder="another copy")
+            assert lease.acquire()
+            with pytest.raises(OperationalError, match="another copy holds the lease"):
+                in_use.reset()
+            lease.release()
+
+    def test_refuses_during_a_rebuild(self, in_use: InUse) -> None:
+        with pytest.raises(ZeroDivisionError):
+            in_use.rebuild(progress=lambda _: 1 // 0)
+        with pytest.raises(ProgrammingError, match=r"rebuild of .* has begun"):
+            in_use.reset()

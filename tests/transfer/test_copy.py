@@ -1,0 +1,139 @@
+"""Applications move in from every module, as they were, and can be moved on."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from eventsourcing.persistence import ProgrammingError, StoredEvent, Tracking
+
+from backends import Capability
+from eventsourcing_alchemy import Copied, VerificationError, copy
+from eventsourcing_alchemy.operations.reading import UnknownNameError
+from factories import OpenFactory
+from transfer.histories import history, notifications, recorded, uuids
+from transfer.origins import Env, Origin
+
+pytestmark = pytest.mark.needs(Capability.SHARED)
+
+
+class TestFromEachModule:
+    def test_events_snapshots_and_positions(
+        self, origin: Origin, env: Env, open_factory: OpenFactory
+    ) -> None:
+        ids = uuids(5)
+        events = history(ids)
+        snapshots = [StoredEvent(each, 2, "snapshot", each.bytes) for each in ids]
+        origin.record("Bank", events)
+        origin.snapshot("Bank", snapshots)
+        origin.track("Totals", Tracking("Bank", 7), Tracking("Shop", 3))
+
+        copied = copy(origin.env, env, "Bank", ["Totals"])
+
+        positions = {"Totals": {"Bank": 7, "Shop": 3}}
+        assert copied == Copied(15, 5, 15, positions, verified=20)
+        assert recorded(open_factory) == notifications(events)
+        recorder = open_factory("Bank").aggregate_recorder("snapshots")
+        for snapshot in snapshots:
+            assert recorder.select_events(snapshot.originator_id) == [snapshot]
+        view = open_factory("Totals").tracking_recorder()
+        assert view.max_tracking_id("Bank") == 7
+        assert view.max_tracking_id("Shop") == 3
+
+    def test_again_copies_what_is_new(
+        self, origin: Origin, env: Env, open_factory: OpenFactory
+    ) -> None:
+        first, second = history(uuids(3)), history(uuids(3))
+        old, new = (
+            StoredEvent(each.originator_id, 3, "snapshot", b"")
+            for each in (first[0], second[0])
+        )
+        origin.record("Bank", first)
+        origin.snapshot("Bank", [old])
+        origin.track("Totals", Tracking("Bank", 2))
+        assert copy(origin.env, env, "Bank", ["Totals"]).events == 9
+        copied = copy(origin.env, env, "Bank", ["Totals"])
+        assert (copied.events, copied.snapshots, copied.verified) == (0, 0, 10)
+
+        origin.record("Bank", second)
+        origin.snapshot("Bank", [new])
+        origin.track("Others", Tracking("Bank", 12))
+        copied = copy(origin.env, env, "Bank", ["Others"])
+
+        assert copied == Copied(9, 1, 18, {"Others": {"Bank": 12}}, verified=20)
+        assert recorded(open_factory) == notifications(first + second)
+
+    def test_refuses_where_others_have_recorded(
+        self, origin: Origin, env: Env, open_factory: OpenFactory
+    ) -> None:
+        events = history(uuids(2))
+        origin.record("Bank", events)
+        copy(origin.env, env, "Bank")
+        own = StoredEvent(uuid4(), 1, "topic", b"")
+        assert open_factory("Bank").application_recorder().insert_events([own]) == [7]
+
+        with pytest.raises(ProgrammingError, match="7, is in the target only"):
+            copy(origin.env, env, "Bank")
+        origin.record("Bank", history(uuids(1)))
+        with pytest.raises(ProgrammingError, match="7, differs in originator_id"):
+            copy(origin.env, env, "Bank")
+        assert recorded(open_factory) == notifications([*events, own])
+
+    def test_keeps_gaps(
+        self, origin: Origin, env: Env, open_factory: OpenFactory
+    ) -> None:
+        events = history(uuids(4), versions=1)
+        origin.record("Bank", events)
+        origin.delete(2)
+        assert copy(origin.env, env, "Bank").events == 3
+        kept = [1, 3, 4]
+        expected = notifications([events[each - 1] for each in kept], kept)
+        assert recorded(open_factory) == expected
+
+    def test_no_events(self, origin: Origin, env: Env) -> None:
+        origin.record("Bank", [])
+        assert copy(origin.env, env, "Bank") == Copied(0, 0, 0, {}, verified=0)
+
+    def test_unknown_projection(
+        self, origin: Origin, env: Env, open_factory: OpenFactory
+    ) -> None:
+        origin.record("Bank", history(uuids(1)))
+        with pytest.raises(UnknownNameError, match="projection 'Nobody'"):
+            copy(origin.env, env, "Bank", ["Nobody"])
+        assert recorded(open_factory) == []
+
+    def test_names_what_differs(self, origin: Origin, env: Env) -> None:
+        origin.record("Bank", history(uuids(3)))
+        copy(origin.env, env, "Bank")
+        origin.delete(2)
+        origin.change(4, "topic", "another")
+        origin.change(5, "state", "other")
+        with pytest.raises(VerificationError) as failure:
+            copy(origin.env, env, "Bank")
+        assert [
+            (each.position, each.problem) for each in failure.value.discrepancies
+        ] == [
+            (2, "is in the target only"),
+            (4, "differs in topic"),
+            (5, "differs in state"),
+        ]
+        assert failure.value.are_all
+
+    def test_names_missing_versions(self, origin: Origin, env: Env) -> None:
+        ids = uuids(2)
+        origin.record("Bank", history(ids))
+        origin.delete(3)
+        with pytest.raises(VerificationError) as failure:
+            copy(origin.env, env, "Bank")
+        (finding,) = failure.value.discrepancies
+        assert finding.position == 5
+        assert finding.problem == (
+            f"version 3 of aggregate {ids[0]} has no version 2 before it"
+        )
+
+
+@pytest.mark.needs(Capability.NOTIFY)
+class TestFromPostgres(TestFromEachModule):
+    @pytest.fixture
+    def origin(self, postgres: Origin) -> Origin:
+        return postgres
