@@ -17,6 +17,7 @@ from eventsourcing_alchemy.cli.app import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 MARK = "<!-- From here on, written by tests/docs/command_reference.py -->\n"
+NEXT = "Next: [Operate in production](../how-to/production.md), [Errors](errors.md)."
 _OF_TYPER = {"install_completion", "show_completion", "help"}
 
 
@@ -27,7 +28,7 @@ def reference() -> str:
         for path, each in _commands("", get_command(app))
         for line in _section(path, each)
     ]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join([*lines, NEXT, ""])
 
 
 def _commands(path: str, command: Any) -> Iterator[tuple[str, Any]]:

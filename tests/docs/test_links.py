@@ -11,6 +11,7 @@ from docs.pages import PAGES, ROOT
 
 _LINK = re.compile(r"(?<!`)\[[^\]]*\]\((?P<file>[^)#\s:]*)(?:#(?P<heading>[^)\s]+))?\)")
 _BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_STARTS = ("README.md", "index.md")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -33,3 +34,13 @@ def test_lead_somewhere(page: Path) -> None:
         assert target.exists(), f"{link[0]} leads nowhere"
         if link["heading"] is not None:
             assert link["heading"] in _anchors(target), f"{link[0]}: no such heading"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name not in _STARTS],
+    ids=lambda p: str(p.name),
+)
+def test_say_what_to_read_next(page: Path) -> None:
+    *_, last = page.read_text(encoding="utf-8").strip().split("\n\n")
+    assert last.startswith("Next: ")
