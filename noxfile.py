@@ -5,6 +5,7 @@ The tests on another Python or SQLAlchemy: ``nox -s "tests-3.13(sqlalchemy='2.0'
 newest one.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import nox
 nox.needs_version = ">=2025.5.1"
 nox.options.sessions = ["lint", "types", "tests", "docs"]
 nox.options.reuse_venv = "yes"
+
+# Containers set it. The processes that tests start would compile the package each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13"]

@@ -86,6 +86,8 @@ class Backend:
     """Whether somebody listens to the statements that are executed on it."""
     other_settings: ClassVar[Mapping[str, str]] = {}
     """Query of a URL for sessions that work in other ways than by default."""
+    has_tables: ClassVar[bool] = False
+    """Whether tests find our tables, which are made beforehand."""
 
     @property
     def place(self) -> str:
@@ -116,6 +118,8 @@ class SQLiteFile(Backend):
 
     The queue of the writers stays: who deletes it while others open it divides them.
     """
+
+    has_tables = True
 
     @property
     def place(self) -> str:
@@ -161,6 +165,7 @@ class Server(Backend, ABC):
     variable: str = ""
     usual: str = field(default="", repr=False)
 
+    has_tables = True
     _create: ClassVar[str]
     _sessions: ClassVar[str]
 

@@ -22,6 +22,7 @@ from factories import OpenFactory, construct_factory
 from faults import report
 from faults.missing import Missing, unavailable
 from leaks import Leaks
+from made_tables import make_tables
 from observations import Observation
 from other_backends import OTHER_BACKENDS
 from roles import AS_APPLICATION, AsApplication
@@ -34,6 +35,9 @@ _failed = pytest.StashKey[bool]()
 _HERE = Path(__file__).parent
 _APART = (_HERE / "faults", _HERE / "privileges")
 """What is in these folders has the marker `faults`."""
+
+_WITH_TABLES = (_HERE / "behaviour", _HERE / "conformance", _HERE / "rebuilding")
+"""What is in these folders finds our tables, unless it has the marker `empty`."""
 
 _OPERATED = [_HERE / "cli", _HERE / "docs", _HERE / "migrations", _HERE / "rebuilding"]
 _OPERATED += [_HERE / "transfer", _HERE / "verification", _HERE / "web"]
@@ -68,6 +72,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "observed: also with a listener, for whom SQLAlchemy executes our statements",
+    )
+    config.addinivalue_line(
+        "markers", "empty: on a database without our tables, where it has them usually"
     )
     config.addinivalue_line(
         "markers", "once: on one database, because the outcome depends on none"
@@ -126,6 +133,10 @@ def _marks(kind: Backend, definition: pytest.Item) -> Sequence[pytest.MarkDecora
 
 def _is_in(item: pytest.Item, folders: Sequence[Path]) -> bool:
     return any(item.path.is_relative_to(folder) for folder in folders)
+
+
+def _finds_tables(item: pytest.Item) -> bool:
+    return _is_in(item, _WITH_TABLES) and item.get_closest_marker("empty") is None
 
 
 def _asked_for(config: pytest.Config) -> Sequence[Backend]:
@@ -199,7 +210,10 @@ def backend(
     tmp_path_factory: pytest.TempPathFactory,
     _finished: None,
 ) -> Iterator[Backend]:
-    """A fresh, empty database, dropped after the test, which must have left it."""
+    """A fresh database, dropped after the test, which must have left it.
+
+    In some folders it has our tables, unless the test has the marker `empty`.
+    """
     kind: Backend = request.param
     if reason := kind.unreachable():
         unavailable(f"{kind.name}: {reason}")
@@ -207,6 +221,8 @@ def backend(
     observation = (
         Observation.LISTENER_OF_CURSORS if kind.is_observed else Observation.NOBODY
     )
+    if kind.has_tables and _finds_tables(request.node):
+        make_tables(fresh.url)
     leaks = Leaks(fresh)
     left_nothing = False
     try:

@@ -59,6 +59,8 @@ from eventsourcing_alchemy.resilience.error_classification import (
 )
 from factories import OpenFactory, construct_factory
 
+pytestmark = pytest.mark.empty
+
 TopicOf = Callable[[object], str]
 
 SECRET = "sesame-4711"  # noqa: S105

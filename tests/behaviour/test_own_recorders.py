@@ -34,6 +34,8 @@ from eventsourcing_alchemy import (
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
 from factories import OpenFactory
 
+pytestmark = pytest.mark.empty
+
 
 class Base(DeclarativeBase):
     """The user's own mapped classes."""

@@ -17,6 +17,8 @@ from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFacto
 from eventsourcing_alchemy.operations import events
 from plans import AGGREGATES, POSITIONS, WASTE, plans
 
+pytestmark = pytest.mark.empty
+
 PAGE = 500
 AGGREGATE = 100
 LAST = 20_000

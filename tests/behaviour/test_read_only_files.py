@@ -15,7 +15,7 @@ from behaviour.workers import ids, new_events
 from eventcounters import EventCounters
 from factories import OpenFactory
 
-pytestmark = pytest.mark.needs(Capability.FILE_LOCKS)
+pytestmark = [pytest.mark.needs(Capability.FILE_LOCKS), pytest.mark.empty]
 
 OPTIONS = ["mode=ro", "immutable=1", "mode=ro&immutable=1"]
 

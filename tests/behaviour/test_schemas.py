@@ -29,6 +29,8 @@ from eventsourcing_alchemy.schema.migrate import VERSION_TABLE, missing_tables
 from eventsourcing_alchemy.schema.namespaces import checked_schema
 from factories import OpenFactory, construct_factory
 
+pytestmark = pytest.mark.empty
+
 
 @pytest.fixture
 def engine(backend: Backend) -> Iterator[Engine]:

@@ -16,7 +16,7 @@ from eventsourcing_alchemy import SQLAlchemyMaterialisedView
 from eventsourcing_alchemy.dialects.urls import normalise_url
 from factories import OpenFactory
 
-pytestmark = pytest.mark.needs(Capability.STORAGE_ENGINES)
+pytestmark = [pytest.mark.needs(Capability.STORAGE_ENGINES), pytest.mark.empty]
 
 WITHOUT_TRANSACTIONS = "MyISAM"
 

@@ -128,3 +128,30 @@ def test_while_sessions_are_terminated(in_use: InUse, backend: Backend) -> None:
     assert not busy.problems
     in_use.catch_up()
     assert [position for *_, position in in_use.content()] == in_use.lines()
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_that_loses_transactions_of_the_switch(in_use: InUse, backend: Backend) -> None:
+    """Once the position of the view in use is locked, and there is more to process."""
+    sessions, rounds, executed = Sessions(backend.url), iter(range(3)), [""]
+
+    def order(progress: RebuildProgress) -> None:
+        if progress.phase is RebuildPhase.SWITCHING:
+            in_use.shop.order("Bea")
+            in_use.catch_up()
+
+    def end(*arguments: Any) -> None:
+        # Nothing else sets a position to itself, then asks for it.
+        executed.append(arguments[2])
+        is_lock = "SET notification_id=es_tracking.notification_id" in executed[-2]
+        if is_lock and next(rounds, None) is not None:
+            sessions.end_all("connection during a switch")
+
+    event.listen(Engine, "after_cursor_execute", end)
+    try:
+        in_use.rebuild(progress=order)
+    finally:
+        event.remove(Engine, "after_cursor_execute", end)
+    assert next(rounds, None) is None
+    in_use.catch_up()
+    assert [position for *_, position in in_use.content()] == in_use.lines()
