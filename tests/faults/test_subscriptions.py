@@ -90,6 +90,25 @@ def test_goes_on_after_faults(
             recovered(f"{fault.__name__} of a subscription", monotonic() - healed)
 
 
+def test_in_a_transaction_whose_connection_is_lost(
+    writer: SQLAlchemyApplicationRecorder,
+    reader: SQLAlchemyApplicationRecorder,
+    proxy: Proxy,
+) -> None:
+    """It would try for ever: only a new transaction has another connection."""
+
+    def lose(subscription: SQLAlchemySubscription) -> None:
+        with reader.transaction():
+            proxy.cut()
+            next(subscription)
+
+    writer.insert_events(new_events())
+    with reader.subscribe() as subscription:
+        with pytest.raises(OperationalError):
+            lose(subscription)
+        assert take(subscription, 1) == [1]
+
+
 @pytest.mark.parametrize("fault", BREAKS)
 def test_goes_on_after_a_fault_in_a_pull(
     writer: SQLAlchemyApplicationRecorder,

@@ -162,7 +162,7 @@ class SQLAlchemyDatastore:
             settle: as there.
             timeout: seconds, by default and at the most `retry_timeout`.
         """
-        if current_transaction(self.engine) is not None:
+        if self.is_inside_block():
             return attempt()
         longest = self.settings.retry_timeout
         timeout = longest if timeout is None else min(timeout, longest)
@@ -170,6 +170,10 @@ class SQLAlchemyDatastore:
         if self.outage.is_on:
             self.outage.end()
         return result
+
+    def is_inside_block(self) -> bool:
+        """Whether the calling code is inside `transaction()` or `reading()`."""
+        return current_transaction(self.engine) is not None
 
     def is_in_transaction(self) -> bool:
         """Whether the calling code is inside `transaction()`."""

@@ -94,6 +94,8 @@ class Endurance:
         outage: of the database.
         wait: waits for that many seconds, less if there is a reason to go on.
         is_stopped: whether to give up.
+        is_part: whether it is called inside somebody's transaction: then it is not
+            called again, because whatever failed may have ended the transaction.
     """
 
     def __init__(
@@ -102,11 +104,13 @@ class Endurance:
         outage: Outage,
         wait: Callable[[float], object],
         is_stopped: Callable[[], bool],
+        is_part: Callable[[], bool] = lambda: False,
     ) -> None:
         self._dialect = dialect
         self._outage = outage
         self._wait = wait
         self._is_stopped = is_stopped
+        self._is_part = is_part
 
     def call(
         self,
@@ -139,6 +143,8 @@ class Endurance:
             except Exception as error:
                 if self._is_stopped() and isinstance(error, PersistenceError):
                     break
+                if self._is_part():
+                    raise
                 failures += 1
                 self._bear(error, failures, began)
                 failed(error)

@@ -109,6 +109,7 @@ class Following(Generic[T]):
             self._datastore.outage,
             self._waiter.wait,
             self._interruption.is_set,
+            self._datastore.is_inside_block,
         )
         database = self._datastore.database
         with ExitStack() as stack:

@@ -5,7 +5,6 @@ from contextlib import closing
 from threading import Event
 from typing import Any, TypeVar
 
-from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.database.retrying import Endurance
 from eventsourcing_alchemy.errors import TransientError, text_of
 from eventsourcing_alchemy.host import (
@@ -65,7 +64,7 @@ class Building:
         self._lease = lease
         self._told = told
         read = reader_of(application, self._projection.topics)
-        self._store = _store_of(application)
+        self._endurance = _endurance_of(application)
         self._read: ReadPage = lambda gt, stop: self._enduring(lambda: read(gt, stop))
 
     @property
@@ -150,14 +149,16 @@ class Building:
     def _enduring(
         self, read: Callable[[], Sequence[Notification]]
     ) -> Sequence[Notification]:
-        if self._store is None or self._store.is_in_transaction():
-            # The switch's own transaction: where it is lost, the switch begins again.
+        if self._endurance is None:
             return read()
-        store, never = self._store, Event()
-        endurance = Endurance(store.dialect, store.outage, never.wait, never.is_set)
-        return endurance.call(read) or ()
+        return self._endurance.call(read) or ()
 
 
-def _store_of(application: AnyApplication) -> SQLAlchemyDatastore | None:
+def _endurance_of(application: AnyApplication) -> Endurance | None:
     recorder: Any = application.recorder
-    return recorder.datastore if isinstance(recorder, SQLAlchemyRecorder) else None
+    if not isinstance(recorder, SQLAlchemyRecorder):
+        return None
+    store, never = recorder.datastore, Event()
+    # In the transaction of a switch, too, which is begun again if it is lost.
+    is_part = store.is_inside_block
+    return Endurance(store.dialect, store.outage, never.wait, never.is_set, is_part)
