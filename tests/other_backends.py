@@ -66,13 +66,13 @@ class OtherMariaDB(_OtherDriver, MariaDB):
 
 
 class SQLCipherFile(SQLiteFile):
-    """An encrypted file."""
+    """An encrypted file; by default, a connection takes half a second for its key."""
 
     def unreachable(self) -> str | None:
         return None if find_spec("sqlcipher3") else "sqlcipher3 is not installed"
 
     def fresh(self, directory: Path) -> Backend:
-        url = f"sqlite+pysqlcipher://:secret@/{directory / 'test.db'}"
+        url = f"sqlite+pysqlcipher://:secret@/{directory / 'test.db'}?kdf_iter=4000"
         return replace(self, url=url)
 
 
