@@ -308,6 +308,7 @@ def test_what_cannot_be(datastore: SQLAlchemyDatastore) -> None:
             lease(datastore, duration)
 
 
+@pytest.mark.empty
 def test_errors_of_the_database_pass(factory: SQLAlchemyFactory) -> None:
     """The table is missing here: nothing has made it."""
     mine = lease(factory.datastore)
