@@ -118,4 +118,4 @@ def test_names_that_some_databases_take_for_one(
     if refused is None:
         assert another.select_notifications(start=1, limit=10) == []
     else:
-        assert f"{other!r} for 'Shop'" in refused
+        assert f"{other!r} from 'Shop'" in refused
