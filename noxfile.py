@@ -75,7 +75,7 @@ def tests(session: nox.Session) -> None:
         "Installs (half a minute, the first time), then runs some 4,000 tests, on"
     )
     session.log(
-        "SQLite and the servers that it finds, three at a time: 5 minutes on 2 cores."
+        "SQLite and the servers that it finds, three at a time: 8 minutes on 2 cores."
     )
     run_tests(session, SQLALCHEMY["2.1"], "-m", "not faults")
 
@@ -86,7 +86,7 @@ def faults(session: nox.Session) -> None:
     session.log(
         "Installs (half a minute, the first time), then runs some 1,700 tests. Many"
     )
-    session.log("start servers of their own, to stop and kill: 8 minutes on 2 cores.")
+    session.log("start servers of their own, to stop and kill: 10 minutes on 2 cores.")
     run_tests(session, SQLALCHEMY["2.1"], "-m", "faults", "--verbose")
 
 
