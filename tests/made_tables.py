@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import Connection, NullPool, create_engine, event
+from sqlalchemy import Connection, event, make_url
 
 from eventsourcing_alchemy.schema.migrate import upgrade
+from roles import connected
 
 _CHANGES = ("ALTER", "CREATE", "INSERT", "UPDATE")
 
@@ -22,15 +23,13 @@ _NAME = "name_of_the_database"
 
 def make_tables(url: str) -> None:
     """Make them in an empty database."""
-    engine = create_engine(url, poolclass=NullPool)
-    kind = f"{engine.dialect.name}+{engine.dialect.driver}"
-    name = re.escape(engine.url.database or "")
-    with engine.begin() as connection:
+    kind, name = make_url(url).drivername, make_url(url).database or ""
+    with connected(url) as connection:
         if kind in _executed:
             _execute(connection, _executed[kind].replace(_NAME, name))
         else:
             script = ";\n".join(_migrate(connection))
-            _executed[kind] = re.sub(rf"\b{name}\b", _NAME, script)
+            _executed[kind] = re.sub(rf"\b{re.escape(name)}\b", _NAME, script)
 
 
 def _migrate(connection: Connection) -> list[str]:
