@@ -29,6 +29,8 @@ def fresh_database(admin: str) -> Iterator[dict[str, str]]:
     yield {
         "PERSISTENCE_MODULE": "eventsourcing_alchemy",
         "SQLALCHEMY_URL": database.url,
+        # On a busy machine, a server is away for longer than writers bear by default.
+        "SQLALCHEMY_RETRY_TIMEOUT": "60",
     }
     leaks.check()
     database.discard(reusable=False)
