@@ -14,7 +14,7 @@ from eventsourcing.persistence import Tracking
 from eventsourcing.projection import Projection
 from eventsourcing.tests.projection import Thing
 from eventsourcing.utils import get_topic
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from backends import Backend, Capability
 from behaviour.workers import DeliberateError
@@ -24,6 +24,7 @@ from eventsourcing_alchemy import (
     PoisonPolicy,
     SQLAlchemyProjectionRunner,
 )
+from faults.waiting import wait_until
 
 Runner = SQLAlchemyProjectionRunner[Any, Any]
 Run = Callable[..., Runner]
@@ -200,12 +201,28 @@ def tables_of_the_librarys(env: dict[str, str], backend: Backend) -> None:
     )
 
 
+def wait_until_it_listens(runner: Runner) -> None:
+    """The library's subscription misses what is announced before it does."""
+    listening = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND query LIKE 'LISTEN%' AND state = 'idle'"
+    )
+
+    def is_listening() -> bool:
+        with runner.projection.view.datastore.reading() as connection:
+            return bool(connection.scalar(listening))
+
+    wait_until(is_listening, "the library's subscription does not listen")
+
+
 @pytest.mark.needs(Capability.NOTIFY)
 @pytest.mark.usefixtures("tables_of_the_librarys")
 def test_follows_an_application_in_tables_of_the_librarys(
     run: Run, topics: tuple[str, ...]
 ) -> None:
-    assert_follows(run(), topics)
+    runner = run()
+    wait_until_it_listens(runner)
+    assert_follows(runner, topics)
 
 
 @pytest.mark.needs(Capability.NOTIFY)
@@ -217,6 +234,7 @@ def test_goes_on_in_tables_of_the_librarys(
     monkeypatch.setattr(Counts, "topics", (CREATED, NUMBERED))
     for times in (1, 2):
         with construct() as runner:
+            wait_until_it_listens(runner)
             last = save_numbers(runner.app, 5)
             runner.wait(last, timeout=20)
             assert runner.projection.view.get_subsequent_event_counter() == 6 * times
