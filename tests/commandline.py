@@ -8,6 +8,8 @@ import subprocess
 import sys
 import traceback
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
@@ -81,14 +83,25 @@ class AlembicInProcess(Alembic):
             output_buffer=output,
             cmd_opts=options,
         )
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, logging_restored():
             patch.chdir(self._directory)
             patch.setattr(os, "environ", environment)
             patch.setattr(sys, "path", sys.path.copy())
             patch.setattr(logging.root, "handlers", [])
-            patch.setattr(logging.root, "level", logging.root.level)
             try:
                 command.run_cmd(config, options)
             except Exception:
                 return False, traceback.format_exc()
         return True, output.getvalue()
+
+
+@contextmanager
+def logging_restored() -> Iterator[None]:
+    """Undoes what a configuration file says of the levels of loggers."""
+    loggers = [logging.root, logging.getLogger("alembic.runtime.migration")]
+    levels = [each.level for each in loggers]
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -24,6 +24,8 @@ from web.school import HOSTILE, Noting, School
 
 pytestmark = pytest.mark.needs(Capability.SHARED)
 
+LETTER = "projection=noting&application=School&position=2"
+
 ADDRESSES = "links => links.map(link => link.href)"
 
 
@@ -322,11 +324,23 @@ class TestDeadLetters:
         page.goto(f"{serve(allow_actions=True)}/dead-letters")
         page.locator("td.num a").first.click()
         expect(page.get_by_role("button", name="Retry")).to_have_count(0)
-        page.once("dialog", lambda dialog: dialog.dismiss())
-        page.get_by_role("button", name="Discard").click()
-        expect(page.get_by_role("button", name="Discard")).to_be_visible()
-        page.once("dialog", lambda dialog: dialog.accept())
-        page.get_by_role("button", name="Discard").click()
+        self._discard(page)
+
+    @pytest.mark.usefixtures("_left")
+    def test_discard_without_scripts(self, browser: Browser, serve: Serve) -> None:
+        """It asks nevertheless: a script may be late, or kept from working."""
+        url = serve(allow_actions=True)
+        with browser.new_context(java_script_enabled=False) as context:
+            page = context.new_page()
+            page.goto(f"{url}/dead-letter?{LETTER}")
+            self._discard(page)
+
+    def _discard(self, page: Page) -> None:
+        button = page.get_by_role("button", name="Discard", exact=True)
+        expect(button).not_to_be_visible()
+        page.get_by_text("Discard…").click()
+        expect(page.get_by_text("Forget this dead letter?")).to_be_visible()
+        button.click()
         expect(page.get_by_text("No dead letters.")).to_be_visible()
 
 
@@ -348,7 +362,7 @@ class TestAccessibility:
                 "/",
                 "/events",
                 "/dead-letters",
-                "/dead-letter?projection=noting&application=School&position=2",
+                f"/dead-letter?{LETTER}",
                 "/projection?name=noting&application=School",
                 "/event?application=School&position=1",
                 "/nothing",

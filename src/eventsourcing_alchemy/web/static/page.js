@@ -59,9 +59,3 @@ if (follow !== null) {
   follow.hidden = false;
   follow.addEventListener("click", toggle);
 }
-
-for (const form of document.querySelectorAll("form[data-confirm]")) {
-  form.addEventListener("submit", (event) => {
-    if (!confirm(form.dataset.confirm)) event.preventDefault();
-  });
-}
