@@ -6,9 +6,10 @@ import fcntl
 import os
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
@@ -25,6 +26,7 @@ from backends import Capability
 from behaviour.workers import application_recorder, ids, new_events
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
 from eventsourcing_alchemy.dialects.sqlite import writer_queue
+from eventsourcing_alchemy.dialects.sqlite.turn_end import TurnEnd
 from factories import OpenFactory, construct_factory
 from faults.waiting import wait_until
 from processes import barrier, clean, in_forks, in_processes
@@ -132,19 +134,63 @@ def test_whatever_writes_queues(
     assert recorder.insert_events(new_events())
 
 
+def patiently(call: Callable[..., object], env: Mapping[str, str], topic: str) -> None:
+    """Without a look for the case that the first one is stopped."""
+    writer_queue.PATIENCE = SOON
+    call(env, topic)
+
+
 def test_order_of_coming(
     env: dict[str, str], database: str, recorder: SQLAlchemyApplicationRecorder
 ) -> None:
     with (
         locked(database) as connection,
-        queueing(database, 0, append, env, "first") as first,
-        queueing(database, 1, append_in_transaction, env, "second") as second,
-        queueing(database, 2, append, env, "third") as third,
+        queueing(database, 0, patiently, append, env, "first") as first,
+        queueing(
+            database, 1, patiently, append_in_transaction, env, "second"
+        ) as second,
+        queueing(database, 2, patiently, append, env, "third") as third,
     ):
         connection.rollback()
         assert [ended(each) for each in (first, second, third)] == [0, 0, 0]
     found = recorder.select_notifications(1, 10)
     assert [each.topic for each in found] == ["first", "second", "third"]
+
+
+def append_without_looking(env: Mapping[str, str], topic: str) -> None:
+    writer_queue.TURN = writer_queue.REST = SOON
+    append(env, topic)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no abstract namespace")
+def test_the_first_one_hears_that_a_turn_has_ended(
+    env: dict[str, str], database: str, recorder: SQLAlchemyApplicationRecorder
+) -> None:
+    with ExitStack() as stack:
+        with recorder.transaction():
+            recorder.insert_events(new_events())
+            waiting = queueing(database, 0, append_without_looking, env, "waited")
+            process = stack.enter_context(waiting)
+        begun = monotonic()
+        recorder.insert_events(new_events())
+        assert ended(process) == 0
+        assert monotonic() - begun < SOON / 3
+    assert recorder.select_notifications(1, 10)[1].topic == "waited"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no abstract namespace")
+def test_only_one_hears_of_the_end_of_a_turn(tmp_path: Path) -> None:
+    """The others look more often."""
+    with (tmp_path / "queue").open("wb") as file:
+        one, other = (TurnEnd(file.fileno()) for _ in range(2))
+        with one.listening(), other.listening():
+            one.listen()
+            other.listen()
+            other.announce()
+            assert one.wait(SOON, otherwise=SOON)
+            assert not one.wait(0.01, otherwise=SOON)
+            assert not other.wait(SOON, otherwise=0.01)
+        other.announce()
 
 
 def test_who_is_killed_leaves_the_queue(

@@ -4,7 +4,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, monotonic_ns, sleep
+
+from eventsourcing_alchemy.dialects.sqlite.turn_end import TurnEnd
 
 try:
     import fcntl
@@ -22,7 +24,10 @@ SUFFIX = "-queue"
 """Of the name of the file, after that of the database."""
 
 FIRST_LOOKS, OTHERS_LOOK = 0.0003, 0.002
-"""Seconds between two looks of those who wait."""
+"""Seconds between two looks of those who wait. Looks slow down who writes."""
+
+REST = 0.0005
+"""Seconds without a transaction after which a turn is over, as if it had been ended."""
 
 PATIENCE = 0.2
 """Seconds of a standstill after which one who is not the first looks, once: the first
@@ -39,8 +44,8 @@ class WriterQueue:
     SQLite has those who find a file locked sleep, for 0.1 s in the end, and look again:
     who is busy starves them. Here they take a place each, by a lock on a byte of a file
     beside the database, and move up. Only the first one tries to lock the database,
-    when nobody has written for a moment, or somebody has for the time of a turn. Who
-    has had its turn queues if somebody waits.
+    when it hears that a turn has ended, or nobody has written for a moment. Who has had
+    its turn queues if somebody waits, and wakes the first one.
 
     It decides who tries to lock the database, nothing else: whether it is locked says
     SQLite. So it may fail in any way, and does no harm. The locks are POSIX's: they end
@@ -53,7 +58,6 @@ class WriterQueue:
     def __init__(self, database: str) -> None:
         self._path = database + SUFFIX
         self._database = Path(database)
-        self._log = Path(database + "-wal")
         self._file: int | None = None
         self._turn_ends = 0.0
         self._is_stuck_until = 0.0
@@ -76,6 +80,7 @@ class WriterQueue:
         """
         began = monotonic()
         if began < self._turn_ends and attempt():
+            self._beat()
             return timeout
         if self._is_somebody_waiting() or not attempt():
             self._wait(attempt, began + timeout)
@@ -86,10 +91,12 @@ class WriterQueue:
     def _wait(self, attempt: Callable[[], bool], deadline: float) -> None:
         with self._place() as place:
             if place is not None:
+                if self._turn_ends:
+                    place.end_turn()
                 while not place.tries(monotonic()) or not attempt():
                     if monotonic() > deadline:
                         return
-                    sleep(FIRST_LOOKS if place.is_first else OTHERS_LOOK)
+                    place.wait()
                 if not place.is_first:
                     self._is_stuck_until = monotonic() + MISTRUST
 
@@ -102,9 +109,21 @@ class WriterQueue:
             yield None
             return
         try:
-            yield Place(file, self._log)
+            turn_end = TurnEnd(file)
+            with turn_end.listening():
+                yield Place(file, turn_end)
         finally:
             _unlock(file)
+
+    def _beat(self) -> None:
+        """Shows the first one that the turn goes on.
+
+        To look at the log would slow down the commits: a file system dates each write
+        exactly, once somebody has asked for the date of the last one.
+        """
+        if self._file is not None:
+            with suppress(OSError):
+                os.pwrite(self._file, monotonic_ns().to_bytes(8), 0)
 
     def _is_somebody_waiting(self) -> bool:
         file = self._opened()
@@ -133,15 +152,17 @@ class Place:
 
     Args:
         file: whose bytes are the places.
-        log: is changed by each commit.
+        turn_end: tells the first one that a turn has ended.
     """
 
-    def __init__(self, file: int, log: Path) -> None:
+    def __init__(self, file: int, turn_end: TurnEnd) -> None:
         self._file = file
-        self._log = log
+        self._turn_end = turn_end
+        self._has_ended = False
         self._number = PLACES  # It has none yet.
         self._moved = 0.0
-        self._changed = 0
+        self._beat = b""
+        self._rests_from = 0.0
 
     @property
     def is_first(self) -> bool:
@@ -156,12 +177,26 @@ class Place:
         """
         if self._moves_up():
             self._moved = now
+            if self.is_first:
+                self._turn_end.listen()
         if self.is_first:
-            return self._is_at_rest() or now > self._moved + TURN
+            is_over = self._has_ended or now > self._moved + TURN
+            return is_over or self._is_at_rest(now)
         if now < self._moved + PATIENCE:
             return False
         self._moved = now
         return True
+
+    def wait(self) -> None:
+        """Waits until there may be something to see."""
+        if self.is_first:
+            self._has_ended = self._turn_end.wait(REST, otherwise=FIRST_LOOKS)
+        else:
+            sleep(OTHERS_LOOK)
+
+    def end_turn(self) -> None:
+        """Lets the first one know that this process has had its turn."""
+        self._turn_end.announce()
 
     def _moves_up(self) -> bool:
         before = self._number
@@ -171,12 +206,14 @@ class Place:
             self._number -= 1
         return self._number < before or not self._moved
 
-    def _is_at_rest(self) -> bool:
-        """Whether nobody has committed since the last look."""
-        before = self._changed
+    def _is_at_rest(self, now: float) -> bool:
+        """Whether nobody has begun a transaction for a moment."""
+        before = self._beat
         with suppress(OSError):
-            self._changed = self._log.stat().st_mtime_ns
-        return self._changed == before
+            self._beat = os.pread(self._file, 8, 0)
+        if self._beat != before:
+            self._rests_from = now
+        return now > self._rests_from + REST
 
 
 def _lock(file: int, start: int, length: int = 1) -> bool:
