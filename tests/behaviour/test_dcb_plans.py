@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from eventsourcing.dcb.api import DCBAppendCondition, DCBEvent, DCBQuery, DCBQueryItem
@@ -13,6 +14,7 @@ from backends import Capability
 from conversations import conversation
 from eventsourcing_alchemy import SQLAlchemyDCBRecorder, SQLAlchemyFactory
 from eventsourcing_alchemy.dialects.base import Condition
+from eventsourcing_alchemy.dialects.base.dcb_appending import Append
 from eventsourcing_alchemy.statements.dcb_query import Query
 from plans import WHOLE_TABLE, plans
 from work import work
@@ -179,3 +181,25 @@ def test_a_conditional_append_is_one_statement(factory: SQLAlchemyFactory) -> No
     with conversation(recorder.datastore.engine) as said:
         recorder.append([DCBEvent("T", b"", ["b"])], condition)
     assert len([each for each in said if each != "COMMIT"]) == 1
+
+
+@pytest.mark.needs(Capability.NOTIFY, Capability.PREPARED_PLANS)
+def test_a_group_is_planned_once(factory: SQLAlchemyFactory) -> None:
+    """A plan of its own for each group takes longer than the statement."""
+    recorder = factory.dcb_recorder()
+    after = recorder.append([DCBEvent("T", b"", ["a"])])
+    prepared = text(
+        "SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE 'WITH %'"
+    )
+    for n in range(30):
+        group = [
+            Append(
+                uuid4(),
+                [DCBEvent("T", b"", [f"{tag} {n}", "a"])],
+                Condition(Query.of(DCBQuery([tagged(f"{tag} {n}")])), after),
+            )
+            for tag in ("b", "c", "d")
+        ]
+        assert all(isinstance(each, int) for each in recorder._append_all(group))
+    with recorder.datastore.reading() as connection:
+        assert max(connection.scalars(prepared)) >= 20

@@ -101,8 +101,11 @@ def _alike(n: int, shape: dcb.Shape, upto: ColumnElement[int]) -> Select[Any]:
         return literal_column(f"asked_{n}.{name}", type_)
 
     first = dcb.first_match_upto(shape, upto, value).scalar_subquery()
+    # By subqueries, PostgreSQL expects as many rows for any array. Otherwise each small
+    # array has a cheaper plan of its own, and a plan takes longer than the statement.
     arrays = [
-        bindparam(f"{name}_of_{n}", type_=Array(type_)) for name, type_ in used.items()
+        select(bindparam(f"{name}_of_{n}", type_=Array(type_))).scalar_subquery()
+        for name, type_ in used.items()
     ]
     asked = (
         func.unnest(*arrays)
