@@ -181,6 +181,33 @@ def test_share_a_transaction(
 
 
 @grouped
+def test_who_has_shared_waits_a_moment_for_the_others(
+    recorder: SQLAlchemyApplicationRecorder,
+    joined: Semaphore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first to come back does not append alone; who does, waits for nobody."""
+    calls = [partial(recorder.insert_events, new_events()) for _ in range(2)]
+    with one_group(recorder, joined, *calls):
+        pass
+    sizes = noting_appends(recorder, monkeypatch)
+    others_came = Semaphore(0)
+    with ThreadPoolExecutor(2) as threads, monkeypatch.context() as patch:
+        patch.setattr(group_commits, "sleep", lambda _: others_came.acquire(timeout=10))
+        futures = [threads.submit(recorder.insert_events, new_events())]
+        assert joined.acquire(timeout=10)
+        futures.append(threads.submit(recorder.insert_events, new_events()))
+        assert joined.acquire(timeout=10)
+        others_came.release()
+        assert outcomes(futures) == [[5], [6]]
+    assert sizes == [2]
+    recorder.insert_events(new_events())
+    monkeypatch.setattr(group_commits, "sleep", None)
+    recorder.insert_events(new_events())
+    assert sizes == [2, 1, 1]
+
+
+@grouped
 def test_large_events_do_not_share(
     recorder: SQLAlchemyApplicationRecorder,
     joined: Semaphore,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from threading import Lock, get_ident
+from time import sleep
 from typing import Generic, NamedTuple, TypeVar
 
 from eventsourcing_alchemy import instrumentation
@@ -45,6 +46,9 @@ LONGEST_WAIT = 0.1
 """Seconds until a thread looks again whether it is its turn: the safety net for a hint
 that an interrupt has lost."""
 
+GATHERING = 0.0001
+"""Seconds in which the threads of a shared transaction come back, before the first of
+them leads again: otherwise it would append alone, and the others wait for it."""
 
 SizeOf = Callable[[W], Size]
 
@@ -96,7 +100,8 @@ class GroupCommit(Generic[W]):
 
     Who comes while nobody appends does so at once. Those who come meanwhile wait, and
     the first of them appends for all: one transaction, one commit. Each gets its own
-    positions, or its own error.
+    positions, or its own error. As long as they share, the first one waits a moment for
+    the others.
 
     Whose turn it is says the queue, and a lock that a thread gives back whatever
     interrupts it; being woken is a hint.
@@ -111,6 +116,7 @@ class GroupCommit(Generic[W]):
         self._leading = Lock()
         self._turn = 0
         self._threads: set[int] = set()
+        self._was_shared = False
 
     def append(self, work: W, size: SizeOf[W], append: Append[W]) -> int:
         """Stores events, all or none.
@@ -133,7 +139,7 @@ class GroupCommit(Generic[W]):
         leads = False
         try:
             self._threads.add(thread)
-            if not self._queue and not self._leading.locked():
+            if not self._was_shared and not self._queue and not self._leading.locked():
                 leads = True
                 with self._leading:
                     last = self._lead_nobody(work, append)
@@ -156,6 +162,8 @@ class GroupCommit(Generic[W]):
             while not self._is_over(request):
                 if self._may_lead(request, has_waited_in_vain):
                     with self._leading:
+                        if self._was_shared:
+                            sleep(GATHERING)
                         if request.turn is None:
                             leads = True
                             self._lead(append)
@@ -229,8 +237,9 @@ class GroupCommit(Generic[W]):
                 first.turn = self._turn
                 group.append(first)
             self._leave(first)
+        self._was_shared = len(group) > 1
         for each in group:
-            each.is_shared = len(group) > 1
+            each.is_shared = self._was_shared
         return group
 
     def _outcome(self, request: Request[W], append: Append[W], leads: bool) -> int:
