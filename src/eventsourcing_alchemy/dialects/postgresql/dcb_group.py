@@ -46,10 +46,13 @@ class Group:
     def store(self, last: int) -> None:
         """Notes that the events of all who are served are stored, up to a position."""
         position = last - sum(len(append.events) for append in self.served)
+        first: dict[int, int] = {}
         for n in self._served:
-            first, position = position + 1, position + len(self._group[n].events)
+            first[n], position = position + 1, position + len(self._group[n].events)
             self.outcomes[n] = position
-            self._refuse_others(self._group[n], first)
+        if None in self.outcomes:
+            for n in self._served:
+                self._refuse_others(self._group[n], first[n])
 
     def _refuse_others(self, stored: Append, first: int) -> None:
         for n, append in enumerate(self._group):
