@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier, Event, Thread
 from time import monotonic
 
+import psycopg
 import pytest
 from eventsourcing.persistence import (
     IntegrityError,
@@ -15,9 +17,11 @@ from eventsourcing.persistence import (
     Tracking,
     WaitInterruptedError,
 )
+from sqlalchemy import create_engine
 
-from backends import Capability
+from backends import Backend, Capability
 from behaviour.workers import DeliberateError, new_events
+from eventcounters import EventCounters
 from eventsourcing_alchemy import SQLAlchemyFactory, SQLAlchemyTrackingRecorder
 from eventsourcing_alchemy.recorders import tracking
 from factories import OpenFactory
@@ -174,3 +178,21 @@ def test_wait_is_interrupted(recorder: SQLAlchemyTrackingRecorder) -> None:
         waiting = threads.submit(wait)
         interrupt.set()
         assert isinstance(waiting.exception(timeout=5), WaitInterruptedError)
+
+
+@pytest.mark.needs(Capability.NOTIFY)
+def test_values_within_the_statement(
+    open_factory: OpenFactory, backend: Backend, topic_of: Callable[[object], str]
+) -> None:
+    """As psycopg's `ClientCursor` sends them, for poolers: no number is too large."""
+    arguments = {"cursor_factory": psycopg.ClientCursor}
+    engine = create_engine(backend.url, connect_args=arguments)
+    factory = open_factory(SQLALCHEMY_ENGINE_TOPIC=topic_of(engine))
+    view = factory.tracking_recorder(EventCounters)
+    for position in (1, 2):
+        view.incr_created_event_counter(Tracking("upstream", position))
+    with pytest.raises(IntegrityError):
+        view.incr_created_event_counter(Tracking("upstream", 2))
+    assert view.get_created_event_counter() == 2
+    factory.close()
+    engine.dispose()

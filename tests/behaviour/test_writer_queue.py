@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import signal
 import sqlite3
 import sys
@@ -25,8 +26,9 @@ from sqlalchemy import make_url
 from backends import Capability
 from behaviour.workers import application_recorder, ids, new_events
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
-from eventsourcing_alchemy.dialects.sqlite import writer_queue
+from eventsourcing_alchemy.dialects.sqlite import fork_guard, queue_file, queue_place
 from eventsourcing_alchemy.dialects.sqlite.turn_end import TurnEnd
+from eventsourcing_alchemy.dialects.sqlite.writer_queue import WriterQueue
 from factories import OpenFactory, construct_factory
 from faults.waiting import wait_until
 from processes import barrier, clean, in_forks, in_processes
@@ -136,7 +138,7 @@ def test_whatever_writes_queues(
 
 def patiently(call: Callable[..., object], env: Mapping[str, str], topic: str) -> None:
     """Without a look for the case that the first one is stopped."""
-    writer_queue.PATIENCE = SOON
+    queue_place.PATIENCE = SOON
     call(env, topic)
 
 
@@ -158,7 +160,7 @@ def test_order_of_coming(
 
 
 def append_without_looking(env: Mapping[str, str], topic: str) -> None:
-    writer_queue.TURN = writer_queue.REST = SOON
+    queue_place.TURN = queue_place.REST = SOON
     append(env, topic)
 
 
@@ -217,7 +219,7 @@ def test_who_is_stopped_holds_up_nobody(
         connection.rollback()
         begun = monotonic()
         recorder.insert_events(new_events())
-        assert monotonic() - begun > writer_queue.PATIENCE, "it did not queue"
+        assert monotonic() - begun > queue_place.PATIENCE, "it did not queue"
         for _ in range(99):
             recorder.insert_events(new_events())
         assert monotonic() - begun < SOON / 3
@@ -261,16 +263,80 @@ def test_child_of_one_who_has_queued(
     assert recorder.insert_events(new_events()) == [5]
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_fork_leaves_who_waits_its_place(
+    database: str,
+    recorder: SQLAlchemyApplicationRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fork_guard, "PATIENCE", 0.1)
+    # Elsewhere: to open the file here, and close it, would end the locks.
+    has_place = [partial(is_taken, database, 0)]
+    with ThreadPoolExecutor(1) as threads:
+        with locked(database):
+            running = threads.submit(recorder.insert_events, new_events())
+            wait_until(lambda: in_processes(has_place) == [True], "nobody waits")
+            assert in_forks([lambda: "born"]) == ["born"]
+            assert in_processes(has_place) == [True]
+        assert running.result() == [1]
+    assert recorder.insert_events(new_events()) == [2]
+
+
+def test_many_open_files(tmp_path: Path) -> None:
+    """Some ways to wait take no number of a file above 1,023."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2_000, hard), hard))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1_100):
+            stack.enter_context(Path(os.devnull).open())
+        file = stack.enter_context((tmp_path / "queue").open("wb"))
+        turn_end = TurnEnd(file.fileno())
+        with turn_end.listening():
+            turn_end.listen()
+            assert not turn_end.wait(0.01, otherwise=0.01)
+
+
+def test_leaves_no_file_open(database: str) -> None:
+    """Not even where a thread comes only after the end."""
+    queue = WriterQueue(database)
+    queue.end()
+    tries = iter([False, False, True])
+    queue.wait(lambda: next(tries), SOON)
+    opened = {os.path.realpath(each) for each in Path("/proc/self/fd").glob("*")}
+    assert os.path.realpath(database + "-queue") not in opened
+
+
+def test_lets_in_who_may_write_to_the_database(
+    database: str, recorder: SQLAlchemyApplicationRecorder
+) -> None:
+    """Whatever the umask of the first one to come, and though that is root."""
+    file = Path(database)
+    file.chmod(0o664)
+    if os.geteuid() == 0:
+        os.chown(file, 65534, 65534)
+    before = os.umask(0o077)
+    try:
+        tries = iter([False, False, True])
+        WriterQueue(database).wait(lambda: next(tries), SOON)
+    finally:
+        os.umask(before)
+    made, expected = Path(database + "-queue").stat(), file.stat()
+    assert (made.st_mode & 0o777, made.st_uid) == (0o664, expected.st_uid)
+    assert recorder.insert_events(new_events())
+
+
 @pytest.mark.parametrize("reason", ["there are no locks", "no file can be made"])
 def test_without_a_queue(
     database: str,
     recorder: SQLAlchemyApplicationRecorder,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     reason: str,
 ) -> None:
     """SQLite itself waits."""
     if reason == "there are no locks":
-        monkeypatch.setattr(writer_queue, "fcntl", None)
+        monkeypatch.setattr(queue_file, "fcntl", None)
     else:
         Path(database + "-queue").mkdir()
     with ThreadPoolExecutor(1) as threads:
@@ -278,6 +344,8 @@ def test_without_a_queue(
             running = threads.submit(recorder.insert_events, new_events())
             assert not wait([running], timeout=0.2).done
         assert running.result() == [1]
+    told = [each for each in caplog.messages if "queue of writers" in each]
+    assert len(told) == (reason == "no file can be made")
 
 
 def test_file_that_was_deleted(

@@ -142,3 +142,24 @@ def test_gap_that_is_filled(
     copy(peer.env, env, "Bank")
     kept = [1, 2, 3, 5]
     assert [each.id for each in recorded(open_factory)] == kept
+
+
+def test_snapshots_that_are_taken_meanwhile(
+    sqlite: Origin, env: Env, open_factory: OpenFactory
+) -> None:
+    """While both sides are compared: nothing is missing that was to be copied."""
+    ids = uuids(2)
+    events = history(ids, versions=2)
+    sqlite.record("Bank", events)
+    sqlite.snapshot("Bank", history(ids[:1], versions=1))
+
+    def progress(told: CopyProgress) -> None:
+        if told.phase is CopyPhase.VERIFYING and left:
+            sqlite.snapshot("Bank", history(left, versions=1))
+            left.clear()
+
+    left = ids[1:]
+    assert copy(sqlite.env, env, "Bank", progress=progress).snapshots == 1
+    assert not left
+    assert copy(sqlite.env, env, "Bank").snapshots == 1
+    assert recorded(open_factory) == notifications(events)

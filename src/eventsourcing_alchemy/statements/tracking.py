@@ -17,8 +17,9 @@ from sqlalchemy import (
 from eventsourcing_alchemy.schema.tables import tracking
 from eventsourcing_alchemy.statements.parameters import row
 
-LOWEST = -(2**63)
-"""No position is before this one."""
+LOWEST = -(2**63) + 1
+"""No position is before this one. (One less does not fit as text: a cursor of psycopg's
+that puts values into the SQL writes the negation of a number that is too large.)"""
 
 
 @cache

@@ -68,19 +68,32 @@ class Beginning:
         if self._queue is None:
             run(BEGIN_WRITING)
             return
-        left = self._queue.wait(lambda: _is_over(driver_connection), self._lock_timeout)
-        if is_seen and driver_connection.in_transaction:
-            driver_connection.rollback()
+
+        def attempt() -> bool:
+            is_over = _is_over(driver_connection)
+            if is_over and is_seen and driver_connection.in_transaction:
+                # While it has its place, so that nobody behind it comes between.
+                driver_connection.rollback()
+                _begin_waiting(driver_connection, run, self._lock_timeout)
+            return is_over
+
+        left = self._queue.wait(attempt, self._lock_timeout)
         if not driver_connection.in_transaction:
-            wait_for_locks(driver_connection, left)
-            run(BEGIN_WRITING)
-            wait_for_locks(driver_connection, 0)
+            _begin_waiting(driver_connection, run, left)
 
 
 def wait_for_locks(driver_connection: Any, seconds: float) -> None:
     """Has SQLite wait for locks, at the most so long."""
     milliseconds = int(seconds * 1000)
     driver_connection.execute(f"PRAGMA busy_timeout={milliseconds}").close()
+
+
+def _begin_waiting(
+    driver_connection: Any, run: Callable[[str], object], seconds: float
+) -> None:
+    wait_for_locks(driver_connection, seconds)
+    run(BEGIN_WRITING)
+    wait_for_locks(driver_connection, 0)
 
 
 def _is_over(driver_connection: Any) -> bool:

@@ -102,15 +102,19 @@ class SQLiteConnections(Connections):
         if self._kept is not None:
             self._kept.end()
         if self._queue is not None:
-            self._queue.close()
+            self._queue.end()
 
     def before_fork(self, engine: Engine) -> None:
         """Closes the connections to a file; a child has a copy of what is in memory."""
-        self.close()
+        if self._kept is not None:
+            self._kept.end()
         if self._fork_guard is not None:
             self._fork_guard.before_fork(engine)
         elif not self.is_private(engine.url):
             engine.dispose()
+        # Now: those whose connections the guard waited for had their turn.
+        if self._queue is not None:
+            self._queue.end()
 
     def after_fork(self, engine: Engine) -> None:  # noqa: ARG002
         """Opens connections again."""
@@ -118,6 +122,8 @@ class SQLiteConnections(Connections):
             self._fork_guard.after_fork()
         if self._kept is not None:
             self._kept.begin()
+        if self._queue is not None:
+            self._queue.begin()
 
     def abandon(self) -> None:
         """Leaves open files to the parent process."""
@@ -125,6 +131,8 @@ class SQLiteConnections(Connections):
             self._fork_guard.abandon()
         if self._kept is not None:
             self._kept = KeptConnection()
+        if self._queue is not None:
+            self._queue.abandon()
 
     def take_writer(self, engine: Engine) -> Connection:
         """The one that the last writer had, if it is a file: only one writes."""

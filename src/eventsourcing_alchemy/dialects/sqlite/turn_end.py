@@ -4,7 +4,6 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from select import select
 from sys import platform
 from time import sleep
 
@@ -64,9 +63,11 @@ class TurnEnd:
         if self._socket is None:
             sleep(otherwise)
             return False
-        if not select([self._socket], [], [], seconds)[0]:
+        self._socket.settimeout(seconds)
+        try:
+            self._socket.recv(1)
+        except OSError:
             return False
-        self._socket.recv(1)
         return True
 
 
@@ -74,5 +75,5 @@ def _datagram_socket() -> socket.socket:
     if platform != "linux":
         raise OSError("There is no abstract namespace")
     made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    made.setblocking(False)
+    made.setblocking(False)  # A queue that is full has waked the first one already.
     return made

@@ -1,6 +1,7 @@
 """Whether two databases have the same records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.transfer.layouts import Layout, Row
@@ -76,12 +77,25 @@ def compared_snapshots(
     """
     for keys in source.pages():
         here = target.by_key(keys)
-        for row in source.rows(keys):
-            problem = difference(row, here.get((row[0], row[1])), COLUMNS)
-            if problem is not None:
-                name = f"snapshot of {row[0]} at version {row[1]}"
-                yield Discrepancy(application, None, f"{name} {problem}")
+        yield from different_snapshots(application, source.rows(keys), here)
         count(len(keys))
+
+
+def different_snapshots(
+    application: str, there: Sequence[Row], here: Mapping[tuple[Any, int], Row]
+) -> Iterator[Discrepancy]:
+    """The snapshots that the target does not have as they are.
+
+    Args:
+        application: name of it.
+        there: in the source.
+        here: in the target, by ID and version.
+    """
+    for row in there:
+        problem = difference(row, here.get((row[0], row[1])), COLUMNS)
+        if problem is not None:
+            name = f"snapshot of {row[0]} at version {row[1]}"
+            yield Discrepancy(application, None, f"{name} {problem}")
 
 
 def difference(

@@ -42,8 +42,8 @@ def copy(
     this package; otherwise, it is the time of the copy.
 
     `copy()` commits after every page. If you call it again, after an error or a kill or
-    for new events, it continues where it was. At the end, it compares every record
-    of both sides.
+    for new events, it continues where it was. At the end, it compares every event of
+    both sides; snapshots, as it copies them.
 
     Args:
         source: the settings of the source: the library's environment variables,

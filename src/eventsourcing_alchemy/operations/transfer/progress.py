@@ -12,7 +12,7 @@ class CopyPhase(StrEnum):
     EVENTS = "events"
     """Copying events."""
     SNAPSHOTS = "snapshots"
-    """Copying snapshots."""
+    """Copying snapshots, and comparing them."""
     VERIFYING = "verifying"
     """Comparing both sides."""
     FOLLOWING = "following"

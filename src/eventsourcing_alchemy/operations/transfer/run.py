@@ -79,7 +79,7 @@ class CopyRun:
         self._listener = listener
         self._last = target.last()
         self._compared = 0
-        self._events = self._copied_snapshots = self._verified = 0
+        self._events = self._verified = 0
         self._positions: Mapping[str, Mapping[str, int]] = {}
 
     def refuse_events_of_its_own(self) -> None:
@@ -101,7 +101,10 @@ class CopyRun:
             )
 
     def copy_all(self) -> None:
-        """Copies what there is, and compares it."""
+        """Copies what there is, and compares it.
+
+        Snapshots are compared as they are copied: the source may take others later.
+        """
         self.copy_events()
         for copying in self._snapshots_there():
             self._copy_snapshots(copying)
@@ -109,7 +112,7 @@ class CopyRun:
             self.copy_events()
         for projection, positions in self._positions.items():
             store_positions(self._target.datastore, projection, positions)
-        self._verify(self.differences(self._last))
+        self.compare_new_events()
 
     def _snapshots_there(self) -> Sequence[SnapshotCopy]:
         copying = self._snapshots
@@ -117,7 +120,8 @@ class CopyRun:
 
     def _copy_snapshots(self, copying: SnapshotCopy) -> None:
         meter = self._meter(CopyPhase.SNAPSHOTS, copying.source.count())
-        self._copied_snapshots += copying.copy(self._counting(meter))
+        self._verify(copying.copy(self._counting(meter)))
+        self._verified += meter.done
 
     def copy_events(self) -> None:
         """Copies the events that are new, up to where the source is now."""
@@ -190,7 +194,7 @@ class CopyRun:
         """What was copied until now."""
         return Copied(
             self._events,
-            self._copied_snapshots,
+            self._snapshots.copied if self._snapshots is not None else 0,
             self._last,
             self._positions,
             self._verified,

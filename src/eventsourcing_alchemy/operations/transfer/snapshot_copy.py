@@ -11,12 +11,12 @@ from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.transfer.comparison import (
     Count,
     compared_snapshots,
+    different_snapshots,
 )
 from eventsourcing_alchemy.operations.transfer.layouts import Row
 from eventsourcing_alchemy.operations.transfer.snapshots import (
     COLUMNS,
     PURPOSE,
-    Key,
     Snapshots,
 )
 from eventsourcing_alchemy.statements.applications import application
@@ -24,6 +24,10 @@ from eventsourcing_alchemy.statements.applications import application
 
 class SnapshotCopy:
     """Copies the snapshots that the target does not have.
+
+    Attributes:
+        source: has snapshots.
+        copied: how many were copied.
 
     Args:
         source: has snapshots.
@@ -36,6 +40,7 @@ class SnapshotCopy:
         self, source: Snapshots, datastore: SQLAlchemyDatastore, table: Table, name: str
     ) -> None:
         self.source = source
+        self.copied = 0
         self._target = Snapshots(datastore, table, name, with_time=source.tells_time)
         self._datastore = datastore
         self._table = table
@@ -43,33 +48,32 @@ class SnapshotCopy:
         given = COLUMNS if source.tells_time else COLUMNS[:-1]
         self._columns = ("application_id", "purpose", *given)
 
-    def copy(self, count: Count) -> int:
-        """Copies them, some at a time.
+    def copy(self, count: Count) -> Iterator[Discrepancy]:
+        """Copies them, some at a time, and compares all that the source had.
+
+        What the source takes after it was looked at, the next call copies.
 
         Args:
             count: is told how many were looked at.
 
-        Returns:
-            How many were copied.
+        Yields:
+            Those that the target does not have as they are.
         """
-        copied = 0
         for keys in self.source.pages():
-            rows = self._missing(keys)
-            if rows:
-                self._datastore.retrying(partial(self._store, rows))
-            copied += len(rows)
+            those = {key[:2] for key in keys}
+            rows = [row for row in self.source.rows(keys) if row[:2] in those]
+            here = self._target.by_key(keys)
+            missing = [row for row in rows if row[:2] not in here]
+            if missing:
+                self._datastore.retrying(partial(self._store, missing))
+                here = self._target.by_key(keys)
+            self.copied += len(missing)
+            yield from different_snapshots(self._name, rows, here)
             count(len(keys))
-        return copied
 
     def differences(self, count: Count) -> Iterator[Discrepancy]:
         """Those that the target does not have as they are."""
         return compared_snapshots(self._name, self.source, self._target, count)
-
-    def _missing(self, keys: Sequence[Key]) -> Sequence[Row]:
-        missing = {key[:2] for key in keys} - self._target.present(keys)
-        if not missing:
-            return []
-        return [row for row in self.source.rows(keys) if row[:2] in missing]
 
     def _store(self, rows: Sequence[Row]) -> None:
         width = len(self._columns) - 2

@@ -107,11 +107,6 @@ class Snapshots:
         ordered = statement.order_by(self._id, self._version)
         return self._read(ordered, bounds)
 
-    def present(self, keys: Collection[Key]) -> set[Row]:
-        """The IDs and versions of those of the snapshots that there are."""
-        statement = self._keys.where(*self._where, self._among(keys))
-        return {row[:2] for row in self._read(statement, {})}
-
     def by_key(self, keys: Collection[Key]) -> Mapping[tuple[Any, int], Row]:
         """Those of the snapshots that there are, by ID and version."""
         statement = self._rows.where(*self._where, self._among(keys))
