@@ -75,7 +75,7 @@ def tests(session: nox.Session) -> None:
         "Installs (half a minute, the first time), then runs some 4,000 tests, on"
     )
     session.log(
-        "SQLite and the servers that it finds, three at a time: 8 minutes on 2 cores."
+        "SQLite and the servers that it finds, three at a time: 5 minutes on 2 cores."
     )
     run_tests(session, SQLALCHEMY["2.1"], "-m", "not faults")
 

@@ -314,7 +314,8 @@ def test_unreachable_server(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     url = f"{backend_name}://user:{SECRET}@127.0.0.1:1/db"
-    with closing(SQLAlchemyFactory({"SQLALCHEMY_URL": url})) as factory:
+    env = {"SQLALCHEMY_URL": url, "SQLALCHEMY_RETRY_TIMEOUT": "0.5"}
+    with closing(SQLAlchemyFactory(env)) as factory:
         with pytest.raises(OperationalError) as failure:
             factory.application_recorder()
         shown = "".join(traceback.format_exception(failure.value))

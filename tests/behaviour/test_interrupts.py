@@ -63,6 +63,7 @@ def project(recorder: SQLAlchemyApplicationRecorder) -> None:
 OPERATIONS = [append, append_in_transaction, read, project]
 
 
+@pytest.mark.faults
 @pytest.mark.needs(Capability.SHARED)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("operation", OPERATIONS)

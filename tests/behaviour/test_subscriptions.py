@@ -394,7 +394,9 @@ def test_cannot_listen_elsewhere(
         assert take(subscription, 1) == [1]
     assert "Cannot LISTEN; polling instead" in caplog.text
     insisting = open_factory(
-        SQLALCHEMY_LISTEN_URL=nowhere, SQLALCHEMY_SUBSCRIBE="notify"
+        SQLALCHEMY_LISTEN_URL=nowhere,
+        SQLALCHEMY_SUBSCRIBE="notify",
+        SQLALCHEMY_RETRY_TIMEOUT="0.5",
     ).application_recorder()
     with pytest.raises(PersistenceError) as failure:
         insisting.subscribe()
