@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from threading import Event
 from typing import Any, ClassVar
 
 import pytest
@@ -14,7 +16,7 @@ from eventsourcing.persistence import Tracking
 from eventsourcing.projection import Projection
 from eventsourcing.tests.projection import Thing
 from eventsourcing.utils import get_topic
-from sqlalchemy import make_url, text
+from sqlalchemy import func, make_url, select
 
 from backends import Backend, Capability
 from behaviour.workers import DeliberateError
@@ -24,7 +26,6 @@ from eventsourcing_alchemy import (
     PoisonPolicy,
     SQLAlchemyProjectionRunner,
 )
-from faults.waiting import wait_until
 
 Runner = SQLAlchemyProjectionRunner[Any, Any]
 Run = Callable[..., Runner]
@@ -201,18 +202,24 @@ def tables_of_the_librarys(env: dict[str, str], backend: Backend) -> None:
     )
 
 
-def wait_until_it_listens(runner: Runner) -> None:
-    """The library's subscription misses what is announced before it does."""
-    listening = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND query LIKE 'LISTEN%' AND state = 'idle'"
-    )
+@contextmanager
+def announced_again(runner: Runner) -> Iterator[None]:
+    """The library's subscription misses what is announced before it listens."""
+    announcement = select(func.pg_notify(runner.app.recorder.channel_name, ""))
+    over = Event()
 
-    def is_listening() -> bool:
-        with runner.projection.view.datastore.reading() as connection:
-            return bool(connection.scalar(listening))
+    def announce() -> None:
+        while not over.wait(0.1):
+            with runner.projection.view.datastore.transaction() as connection:
+                connection.execute(announcement)
 
-    wait_until(is_listening, "the library's subscription does not listen")
+    with ThreadPoolExecutor(1) as threads:
+        announcing = threads.submit(announce)
+        try:
+            yield
+        finally:
+            over.set()
+        announcing.result(20)
 
 
 @pytest.mark.needs(Capability.NOTIFY)
@@ -221,8 +228,8 @@ def test_follows_an_application_in_tables_of_the_librarys(
     run: Run, topics: tuple[str, ...]
 ) -> None:
     runner = run()
-    wait_until_it_listens(runner)
-    assert_follows(runner, topics)
+    with announced_again(runner):
+        assert_follows(runner, topics)
 
 
 @pytest.mark.needs(Capability.NOTIFY)
@@ -233,8 +240,7 @@ def test_goes_on_in_tables_of_the_librarys(
     """After what was processed before, with topics that its recorder refuses."""
     monkeypatch.setattr(Counts, "topics", (CREATED, NUMBERED))
     for times in (1, 2):
-        with construct() as runner:
-            wait_until_it_listens(runner)
+        with construct() as runner, announced_again(runner):
             last = save_numbers(runner.app, 5)
             runner.wait(last, timeout=20)
             assert runner.projection.view.get_subsequent_event_counter() == 6 * times
