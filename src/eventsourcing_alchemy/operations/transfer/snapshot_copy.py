@@ -60,9 +60,7 @@ class SnapshotCopy:
             Those that the target does not have as they are.
         """
         for keys in self.source.pages():
-            those = {key[:2] for key in keys}
-            rows = [row for row in self.source.rows(keys) if row[:2] in those]
-            here = self._target.by_key(keys)
+            rows, here = self.source.rows(keys), self._target.by_key(keys)
             missing = [row for row in rows if row[:2] not in here]
             if missing:
                 self._datastore.retrying(partial(self._store, missing))

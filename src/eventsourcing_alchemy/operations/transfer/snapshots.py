@@ -98,14 +98,15 @@ class Snapshots:
             page = self._read_keys(keys.where(*self._above()), bounds)
 
     def rows(self, keys: Sequence[Key]) -> Sequence[Row]:
-        """The snapshots from the first to the last of some keys that follow each other.
+        """The snapshots of keys that follow each other, in their order.
 
-        In the order of the keys.
+        Not those that were taken between them since the keys were read.
         """
         statement = self._rows.where(*self._where, *self._from(), *self._to())
         bounds = _bounds("low", keys[0]) | _bounds("high", keys[-1])
         ordered = statement.order_by(self._id, self._version)
-        return self._read(ordered, bounds)
+        those = {key[:2] for key in keys}
+        return [row for row in self._read(ordered, bounds) if row[:2] in those]
 
     def by_key(self, keys: Collection[Key]) -> Mapping[tuple[Any, int], Row]:
         """Those of the snapshots that there are, by ID and version."""
