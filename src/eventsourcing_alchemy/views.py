@@ -176,7 +176,7 @@ class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
             The name with its schema, quoted if necessary.
         """
         preparer = self.datastore.engine.dialect.identifier_preparer
-        schema = self.datastore.schemas.get(table.schema, table.schema)
+        schema = self.datastore.schema_of(table)
         name = preparer.format_table(table, use_schema=False)
         return name if schema is None else f"{preparer.quote_schema(schema)}.{name}"
 

@@ -9,15 +9,28 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.dcb.api import (
+    DCBAppendCondition,
+    DCBEvent,
+    DCBQuery,
+    DCBQueryItem,
+)
+from eventsourcing.persistence import IntegrityError, StoredEvent, Tracking
 from psycopg import ClientCursor
-from sqlalchemy import create_engine, event
+from sqlalchemy import bindparam, create_engine, event, inspect
+from sqlalchemy.schema import CreateSchema
 
 from backends import Backend, Capability
 from behaviour.workers import DeliberateError, ids, new_events
 from conversations import conversation
-from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
+from eventcounters import EventCounters
+from eventsourcing_alchemy import (
+    SQLAlchemyApplicationRecorder,
+    SQLAlchemyFactory,
+    upsert,
+)
 from eventsourcing_alchemy.dialects.urls import normalise_url
+from eventsourcing_alchemy.runners.lease import Lease
 from factories import OpenFactory, construct_factory
 
 
@@ -156,6 +169,42 @@ def test_connection_of_the_caller_s_that_works_in_another_way(
     assert recorder.select_events(stored[0].originator_id) == stored
 
 
+@pytest.mark.needs(Capability.SHARED)
+def test_engine_of_the_user_s_with_another_style_of_parameters(
+    backend: Backend, env: dict[str, str], topic_of: Callable[[object], str]
+) -> None:
+    url = normalise_url(backend.url)
+    style: Any = _OTHER_STYLES.get(url.get_backend_name(), "pyformat")
+    engine = create_engine(url, paramstyle=style)
+    env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(engine)
+    with closing(construct_factory("Application", env)) as factory:
+        recorder = factory.application_recorder()
+        for count in (1, 2):
+            recorder.insert_events(new_events(count))
+        assert ids(recorder) == [1, 2, 3]
+        tagged = factory.dcb_recorder()
+        condition = DCBAppendCondition(DCBQuery([DCBQueryItem(tags=["100%"])]))
+        event_of_tag = DCBEvent(type="%s", data=b"", tags=["100%"])
+        tagged.append([event_of_tag], condition)
+        with pytest.raises(IntegrityError):
+            tagged.append([event_of_tag], condition)
+        view = factory.tracking_recorder(EventCounters)
+        view.incr_created_event_counter(Tracking("Application", 1))
+        add = upsert(
+            view.counters,
+            {"name": bindparam("name"), "value": 1},
+            set_={"value": view.counters.c.value + bindparam("by")},
+        )
+        view.process(Tracking("Application", 2), add, {"name": "created", "by": 3})
+        with view.processing(Tracking("Application", 3)) as connection:
+            connection.execute(add, {"name": "created", "by": 3})
+        assert view.get_created_event_counter() == 7
+        lease = Lease(factory.datastore, "view", "Application")
+        assert lease.acquire()
+        lease.release()
+    engine.dispose()
+
+
 @pytest.mark.needs(Capability.NOTIFY)
 def test_session_that_was_left_in_autocommit_mode(
     recorder: SQLAlchemyApplicationRecorder,
@@ -177,19 +226,23 @@ def test_engine_that_translates_schemas(
     open_factory: OpenFactory,
     topic_of: Callable[[object], str],
 ) -> None:
-    recorders = [
-        open_factory(SQLALCHEMY_SCHEMA=schema).application_recorder()
-        for schema in ("", "one")
-    ]
     engine = create_engine(normalise_url(backend.url))
+    with engine.begin() as connection:
+        connection.execute(CreateSchema("one"))
     translating = engine.execution_options(schema_translate_map={None: "one"})
     env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(translating)
-    with closing(construct_factory("Application", env)) as factory:
-        own = factory.application_recorder()
-        own.insert_events(new_events())
-        assert ids(own) == [1]
+    for create_table in ("yes", "no"):  # It makes the tables there, and finds them.
+        env["CREATE_TABLE"] = create_table
+        with closing(construct_factory("Application", env)) as factory:
+            own = factory.application_recorder()
+            own.insert_events(new_events())
+            view = factory.tracking_recorder(EventCounters)
+            view.incr_created_event_counter(Tracking("Application", len(ids(own))))
+    assert "event_counters" in inspect(engine).get_table_names("one")
+    assert not inspect(engine).has_table("event_counters")
     engine.dispose()
-    assert [ids(recorder) for recorder in recorders] == [[], [1]]
+    plain = {"SQLALCHEMY_ENGINE_TOPIC": "", "SQLALCHEMY_SCHEMA": "one"}
+    assert ids(open_factory(**plain).application_recorder()) == [1, 2]
 
 
 @pytest.mark.needs(Capability.SERVER)

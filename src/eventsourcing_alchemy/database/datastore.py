@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeVar
 from weakref import finalize
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from eventsourcing_alchemy.database import engines
 from eventsourcing_alchemy.database.binds import Bind
@@ -56,10 +56,20 @@ class SQLAlchemyDatastore:
         self._checkout = ConnectionCheckout(self._shared, settings)
         self._blocks = Blocks(self._shared, self._checkout)
         self.schemas = self._checkout.schemas
+        self.schema = self.schemas.get(None)
+        """That our tables are in, None for the default one."""
         self.options = self._checkout.options
         """Execution options of our statements."""
         self.answering = self._checkout.answering
         self.wait_for_commit = self._checkout.wait_for_commit
+
+    def schema_of(self, table: Table) -> str | None:
+        """The database schema that a table is in, None for the default one.
+
+        Args:
+            table: as it is declared.
+        """
+        return self.schemas.get(table.schema, table.schema)
 
     def close(self) -> None:
         """Ends the use of the database. You may call it again.

@@ -151,7 +151,7 @@ def _privileges(datastore: SQLAlchemyDatastore) -> Findings:
 
 
 def _storage(datastore: SQLAlchemyDatastore) -> Findings:
-    schema, names = datastore.settings.schema, [*metadata.tables]
+    schema, names = datastore.schema, [*metadata.tables]
 
     def look(reader: Reader) -> Sequence[str]:
         return datastore.dialect.without_transactions(reader.connection, schema, names)

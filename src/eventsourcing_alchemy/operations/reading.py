@@ -87,7 +87,7 @@ def _read_once(datastore: SQLAlchemyDatastore, look: Callable[[Reader], T]) -> T
 
 def _missing(datastore: SQLAlchemyDatastore) -> list[str]:
     with datastore.reading() as connection, datastore.answering(connection):
-        return missing(connection, datastore.settings.schema)
+        return missing(connection, datastore.schema)
 
 
 def in_utc(time: datetime) -> datetime:

@@ -79,7 +79,7 @@ def schema_status(datastore: SQLAlchemyDatastore) -> SchemaStatus:
     Raises:
         PersistenceError: if the database fails.
     """
-    schema = datastore.settings.schema
+    schema = datastore.schema
     return read(datastore, lambda reader: _status(reader.connection, schema))
 
 
@@ -109,7 +109,7 @@ def upgrade_schema(datastore: SQLAlchemyDatastore) -> Upgrade:
         ProgrammingError: if Alembic refuses, or the schema is a newer one.
         PersistenceError: if the database fails.
     """
-    schema = datastore.settings.schema
+    schema = datastore.schema
     with datastore.migrating() as connection:
         before = _status(connection, schema)
         if before.is_newer:
@@ -135,7 +135,7 @@ def schema_differences(datastore: SQLAlchemyDatastore) -> Sequence[str]:
     if not status.is_current:
         found = f"the revision is {status.revision}, not {status.head}: {status.remedy}"
         return [found, *(f"{each} is missing" for each in status.missing)]
-    schema = datastore.settings.schema
+    schema = datastore.schema
 
     def look(reader: Reader) -> Sequence[str]:
         return differences(reader.connection, schema)

@@ -46,7 +46,7 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
     def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
         super().__init__(datastore, name)
         self.reader = NotificationReader(datastore, self._table, name)
-        self._application = Application(name, datastore.settings.schema)
+        self._application = Application(name, datastore.schema)
         self._notifies = datastore.settings.subscribe != "poll"
 
     @property

@@ -126,7 +126,7 @@ class SQLAlchemyRecorder(Recorder):
 
     def _create_missing(self, of_metadata: bool) -> None:
         with self.datastore.migrating() as connection:
-            migrate.upgrade(connection, self.datastore.settings.schema)
+            migrate.upgrade(connection, self.datastore.schema)
             if of_metadata:
                 self._create_declared(connection)
             self._refuse_tables_without_transactions(connection)
@@ -138,7 +138,7 @@ class SQLAlchemyRecorder(Recorder):
         store = self.datastore
         with store.reading() as connection, store.answering(connection):
             missing = self._missing(connection)
-            return *missing, migrate.current_revision(connection, store.settings.schema)
+            return *missing, migrate.current_revision(connection, store.schema)
 
     @apart_from_sessions()
     def check_table(self) -> None:
@@ -167,12 +167,12 @@ class SQLAlchemyRecorder(Recorder):
             return self._missing(connection)
 
     def _missing(self, connection: Connection) -> list[str]:
-        given, schema = self.datastore.settings.schema, self._schema(connection)
+        store, schema = self.datastore, self._schema(connection)
         inspector = inspect(connection)
-        return migrate.missing(connection, given) + [
+        return migrate.missing(connection, store.schema) + [
             table.fullname
             for table in self.own_tables
-            if not inspector.has_table(table.name, table.schema or schema)
+            if not inspector.has_table(table.name, store.schema_of(table) or schema)
         ]
 
     @property
@@ -181,14 +181,14 @@ class SQLAlchemyRecorder(Recorder):
         return [] if self.metadata is None else self.metadata.sorted_tables
 
     def _refuse_tables_without_transactions(self, connection: Connection) -> None:
-        given = self.datastore.settings.schema
-        names = {given: [*tables.metadata.tables]}
+        store = self.datastore
+        names = {store.schema: [*tables.metadata.tables]}
         for table in self.own_tables:
-            names.setdefault(table.schema or given, []).append(table.name)
+            names.setdefault(store.schema_of(table), []).append(table.name)
         found = [
             name
             for schema, each in names.items()
-            for name in self.datastore.dialect.without_transactions(
+            for name in store.dialect.without_transactions(
                 connection, schema, each
             )
         ]
@@ -223,7 +223,7 @@ class SQLAlchemyRecorder(Recorder):
                 self.metadata.create_all(connection)
 
     def _schema(self, connection: Connection) -> str | None:
-        return self.datastore.settings.schema or default_schema(connection)
+        return self.datastore.schema or default_schema(connection)
 
     def _among_own_tables(self, connection: Connection) -> AbstractContextManager[None]:
         return nullcontext() if self.metadata is None else self._in_schema(connection)

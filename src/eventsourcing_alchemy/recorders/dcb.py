@@ -50,7 +50,7 @@ class SQLAlchemyDCBRecorder(RegisteredRecorder, DCBRecorder):
     def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
         super().__init__(datastore, name)
         self.reader = DCBReader(datastore, name)
-        self._application = Application(name, datastore.settings.schema)
+        self._application = Application(name, datastore.schema)
         self._notifies = datastore.settings.subscribe != "poll"
         self._seen: int | None = None
         self._topic = events_topic(datastore.database, name)

@@ -48,7 +48,7 @@ def view_of(
 
 
 def _place(recorder: SQLAlchemyTrackingRecorder) -> object:
-    return recorder.datastore.engine, recorder.datastore.settings.schema
+    return recorder.datastore.engine, recorder.datastore.schema
 
 
 def refuse_unless_passed(view: SQLAlchemyTrackingRecorder, letter: DeadLetter) -> None:

@@ -45,8 +45,15 @@ class Compiled:
         self._is_plain = self._names is None and not (
             self._binders or self._escaped_names
         )
+        self.is_positional = self._names is not None
+        """Whether the driver takes the parameters by their place."""
         self.names: tuple[str, ...] = tuple(
-            self._escaped_names.get(name, name) for name in compiled.bind_names.values()
+            self._names
+            if self._names is not None
+            else (
+                self._escaped_names.get(name, name)
+                for name in compiled.bind_names.values()
+            )
         )
         """Of the parameters, in the text."""
         self._statement = statement

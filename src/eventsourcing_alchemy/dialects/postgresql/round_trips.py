@@ -96,10 +96,10 @@ class _Session:
 
     def add_compiled(self, compiled: Compiled, bound: Any) -> None:
         """Adds a statement, which is prepared where that is allowed."""
-        text, names = _numbered(compiled)
+        text, names = _numbered(compiled), compiled.names
+        given = bound if compiled.is_positional else [bound[name] for name in names]
         adapter = Transformer(self._connection)
-        formats = [PyFormat.AUTO] * len(names)
-        values = adapter.dump_sequence([bound[name] for name in names], formats)
+        values = adapter.dump_sequence(given, [PyFormat.AUTO] * len(names))
         name = self._name(text, adapter.types)
         self._sending.append(
             partial(
@@ -177,7 +177,10 @@ def _has_pipeline() -> bool:
 
 
 @lru_cache(MOST_PREPARED)
-def _numbered(compiled: Compiled) -> tuple[bytes, tuple[str, ...]]:
-    """The statement as the server takes it, and the names of its parameters."""
-    numbers = {name: f"${n}" for n, name in enumerate(compiled.names, start=1)}
-    return (compiled.text % numbers).encode(), compiled.names
+def _numbered(compiled: Compiled) -> bytes:
+    """The statement as the server takes it."""
+    numbers = tuple(f"${n}" for n, _ in enumerate(compiled.names, start=1))
+    if compiled.is_positional:
+        return (compiled.text % numbers).encode()
+    named = dict(zip(compiled.names, numbers, strict=True))
+    return (compiled.text % named).encode()

@@ -100,7 +100,7 @@ def _check_names(connection: Connection, new: NewView) -> None:
 def _check_rights(connection: Connection, in_use: ViewInUse, new: NewView) -> None:
     store = in_use.recorder.datastore
     ours = [
-        (store.settings.schema, each.name)
+        (store.schema, each.name)
         for each in (tables.tracking, tables.dead_letters, tables.rebuilds)
     ]
     missing = store.dialect.missing_rights(connection, _names_of(new.tables), ours)

@@ -47,7 +47,7 @@ class NewView:
         self.datastore = SQLAlchemyDatastore(settings)
         self.view = in_use.view_class(self.datastore, name_while_built(recorder.name))
         with recorder.datastore.reading() as connection:
-            self.schema = settings.schema or default_schema(connection)
+            self.schema = self.datastore.schema or default_schema(connection)
 
     @cached_property
     def tables(self) -> Sequence[SwitchedTable]:
@@ -55,7 +55,7 @@ class NewView:
         return [
             SwitchedTable(
                 table,
-                table.schema or self.schema,
+                self.datastore.schema_of(table) or self.schema,
                 self.names.new(table.name),
                 self.names.old(table.name),
             )

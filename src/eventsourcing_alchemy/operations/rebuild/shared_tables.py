@@ -105,7 +105,7 @@ def _schema(in_use: ViewInUse) -> str | None:
     """The schema of tables for which none is declared."""
     store = in_use.recorder.datastore
     with store.reading() as connection:
-        return store.settings.schema or default_schema(connection)
+        return store.schema or default_schema(connection)
 
 
 Names = set[tuple[str | None, str]]

@@ -10,7 +10,7 @@ def has_table(datastore: SQLAlchemyDatastore, table: Table) -> bool:
 
     def look() -> bool:
         with datastore.reading() as connection, datastore.answering(connection):
-            schema = datastore.settings.schema
+            schema = datastore.schema
             return inspect(connection).has_table(table.name, schema)
 
     return datastore.retrying(look)
