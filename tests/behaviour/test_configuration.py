@@ -41,6 +41,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from backends import Backend, Capability
 from behaviour.workers import ids, new_events
@@ -259,11 +260,53 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             assert recorder.insert_events(new_events()) == [1]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "are_same"),
+    [
+        ("shop%3F1.db", "shop%3F2.db", False),
+        ("file:shop.db", "shop.db", False),
+        ("file:shop.db?uri=true&mode=rwc", "shop.db", True),
+        ("file:a%2520b.db?uri=true", "a%20b.db", True),
+        ("file://localhost{folder}/shop.db?uri=true", "{folder}/shop.db", True),
+        ("a:memory:.db", "shop.db", False),
+    ],
+)
+def test_files_are_told_apart_as_sqlite_does(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one: str,
+    other: str,
+    are_same: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    urls = [f"sqlite:///{each.format(folder=tmp_path)}" for each in (one, other)]
+    with ExitStack() as stack:
+        factories = [
+            stack.enter_context(closing(SQLAlchemyFactory({"SQLALCHEMY_URL": url})))
+            for url in urls
+        ]
+        recorders = [each.application_recorder() for each in factories]
+        recorders[0].insert_events(new_events())
+        assert [ids(each) for each in recorders] == [[1], [1] if are_same else []]
+
+
 def test_in_memory_engine_that_threads_share(topic_of: TopicOf) -> None:
     engine = create_engine("sqlite://", poolclass=StaticPool)
     with pytest.raises(ConfigurationError, match="poolclass=QueuePool"):
         SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": topic_of(engine)})
     engine.dispose()
+
+
+def test_engine_for_asyncio(tmp_path: Path, topic_of: TopicOf) -> None:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'a.db'}").sync_engine
+    with pytest.raises(ConfigurationError, match=r"'sqlite\+aiosqlite': create"):
+        SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": topic_of(engine)})
+
+
+def test_engine_that_cuts_labels(tmp_path: Path, topic_of: TopicOf) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'a.db'}", label_length=20)
+    with pytest.raises(ConfigurationError, match="label_length=30 or more"):
+        SQLAlchemyFactory({"SQLALCHEMY_ENGINE_TOPIC": topic_of(engine)})
 
 
 @pytest.mark.parametrize("poolclass", [StaticPool, SingletonThreadPool])

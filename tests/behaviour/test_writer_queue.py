@@ -348,6 +348,37 @@ def test_without_a_queue(
     assert len(told) == (reason == "no file can be made")
 
 
+@pytest.mark.parametrize("reason", ["its name", "a link", "a file of that size"])
+def test_what_has_the_name_of_the_queue_is_left_alone(
+    database: str,
+    env: dict[str, str],
+    recorder: SQLAlchemyApplicationRecorder,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    reason: str,
+) -> None:
+    """Such as the database of another application."""
+    queue = Path(database + "-queue")
+    other = tmp_path / "other" if reason == "a link" else queue
+    if reason == "a file of that size":
+        size = len(b"The processes that write to the database queue here.\n") + 8
+        other.write_bytes(b"x" * size)
+    else:
+        append({**env, "SQLALCHEMY_URL": f"sqlite:///{other}"}, "theirs")
+    if reason == "a link":
+        queue.symlink_to(other)
+    before = other.read_bytes()
+    with ThreadPoolExecutor(1) as threads:
+        with locked(database):
+            running = threads.submit(recorder.insert_events, new_events())
+            assert not wait([running], timeout=0.2).done
+        assert running.result() == [1]
+    assert other.read_bytes() == before
+    (told,) = [each for each in caplog.messages if "queue of writers" in each]
+    assert "is something else" in told
+    assert "delete" not in told
+
+
 def test_file_that_was_deleted(
     database: str, recorder: SQLAlchemyApplicationRecorder
 ) -> None:

@@ -22,6 +22,9 @@ from eventsourcing_alchemy.errors import (
 from eventsourcing_alchemy.host import TopicError, resolve_topic
 from eventsourcing_alchemy.settings import Settings
 
+SHORTEST_LABELS = 30
+"""Characters that the names of columns need in results; SQLAlchemy keeps 6 of them."""
+
 
 def created_engine(settings: Settings) -> Engine:
     """An engine of ours.
@@ -71,6 +74,8 @@ def own_engine(settings: Settings) -> Engine:
         ConfigurationError: if there is none, or one whose pool shares a connection.
     """
     engine = settings.engine or _engine_of_topic(str(settings.engine_topic))
+    _refuse_asyncio(engine)
+    _refuse_short_labels(engine)
     if settings.scoped_session_topic is None:
         _refuse_shared_connections(engine)
     return engine
@@ -87,6 +92,25 @@ def _engine_of_topic(topic: str) -> Engine:
         )
         raise ConfigurationError(msg)
     return engine
+
+
+def _refuse_asyncio(engine: Engine) -> None:
+    if engine.dialect.is_async:
+        msg = (
+            f"Your engine has a driver for asyncio, {engine.url.drivername!r}: create "
+            "it with a synchronous one"
+        )
+        raise ConfigurationError(msg)
+
+
+def _refuse_short_labels(engine: Engine) -> None:
+    length = engine.dialect.label_length or engine.dialect.max_identifier_length
+    if length < SHORTEST_LABELS:
+        msg = (
+            f"Your engine cuts labels to {length} characters, so names of columns "
+            f"would not be found: create it with label_length={SHORTEST_LABELS} or more"
+        )
+        raise ConfigurationError(msg)
 
 
 def _refuse_shared_connections(engine: Engine) -> None:

@@ -188,9 +188,7 @@ class SQLAlchemyRecorder(Recorder):
         found = [
             name
             for schema, each in names.items()
-            for name in store.dialect.without_transactions(
-                connection, schema, each
-            )
+            for name in store.dialect.without_transactions(connection, schema, each)
         ]
         if found:
             msg = (

@@ -16,6 +16,7 @@ from eventsourcing_alchemy.dialects.sqlite.beginning import BEGIN, Beginning
 from eventsourcing_alchemy.dialects.sqlite.errors import primary_code
 from eventsourcing_alchemy.dialects.sqlite.fork_guard import ForkGuard
 from eventsourcing_alchemy.dialects.sqlite.kept_connection import KeptConnection
+from eventsourcing_alchemy.dialects.sqlite.paths import path_of
 from eventsourcing_alchemy.dialects.sqlite.writer_queue import WriterQueue
 from eventsourcing_alchemy.errors import LockTimeoutError
 
@@ -37,39 +38,28 @@ class SQLiteConnections(Connections):
 
     def is_private(self, url: URL) -> bool:
         """Whether it is in memory."""
-        return (
-            not url.database
-            or ":memory:" in url.database
-            or url.query.get("mode") == "memory"
-        )
+        return path_of(url) is None
 
     def missing_file(self, url: URL) -> Path | None:
         """The file, where there is none yet."""
-        path = Path(self.absolute(url).database or "")
-        return None if self.is_private(url) or path.exists() else path
+        path = path_of(url)
+        return None if path is None or path.exists() else path
 
     def absolute(self, url: URL) -> URL:
         """With the absolute path of the file."""
-        path = (url.database or "").removeprefix("file:").partition("?")[0]
-        return url.set(database=str(Path(path).absolute()))
+        path = path_of(url)
+        return url if path is None else url.set(database=str(path))
 
     def identity(self, url: URL) -> Hashable:
         """The file, however the URL spells its path."""
-        return url.get_backend_name(), self.absolute(url).database
+        return url.get_backend_name(), path_of(url)
 
     def is_elsewhere(self, ours: URL, theirs: URL, schema: str | None) -> bool:  # noqa: ARG002
         """By the files. What is in memory lacks the tables, and says so."""
-        if self.is_private(ours) or self.is_private(theirs):
-            return not self.is_private(theirs)
-        return self._file(ours) != self._file(theirs)
-
-    def _file(self, url: URL) -> Hashable:
-        path = Path(self.absolute(url).database or "")
-        try:
-            found = path.stat()
-        except OSError:  # It is not there yet.
-            return path.resolve()
-        return found.st_dev, found.st_ino
+        our_path, their_path = path_of(ours), path_of(theirs)
+        if our_path is None or their_path is None:
+            return their_path is not None
+        return _file(our_path) != _file(their_path)
 
     def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:
         """In memory, a pool of one connection, which also makes threads take turns."""
@@ -88,10 +78,9 @@ class SQLiteConnections(Connections):
     def configure(self, engine: Engine, lock_timeout: float) -> None:
         """Durable commits that do not block readers; transactions that we begin."""
         event.listen(engine, "connect", partial(_configure_connection, lock_timeout))
-        if not self.is_private(engine.url):
-            self._queue = WriterQueue(
-                realpath(self.absolute(engine.url).database or "")
-            )
+        path = path_of(engine.url)
+        if path is not None:
+            self._queue = WriterQueue(realpath(path))
             self._fork_guard = ForkGuard(engine)
             self._kept = KeptConnection()
         self.beginning = Beginning(self._queue, lock_timeout)
@@ -146,6 +135,14 @@ class SQLiteConnections(Connections):
             super().give_writer_back(connection)
         else:
             self._kept.give_back(connection)
+
+
+def _file(path: Path) -> Hashable:
+    try:
+        found = path.stat()
+    except OSError:  # It is not there yet.
+        return path.resolve()
+    return found.st_dev, found.st_ino
 
 
 def _configure_connection(lock_timeout: float, connection: Any, _: Any) -> None:

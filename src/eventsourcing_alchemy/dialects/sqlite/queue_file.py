@@ -4,6 +4,8 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
+from tempfile import mkstemp
 from time import monotonic_ns
 
 try:
@@ -16,8 +18,15 @@ logger = logging.getLogger("eventsourcing_alchemy")
 SUFFIX = "-queue"
 """Of the name of the file, after that of the database."""
 
+_MARK = b"The processes that write to the database queue here.\n"
+"""What the file begins with. Whatever else has its name is left alone."""
+
 _BEAT = 8
-"""Bytes, which have nothing to do with the locks on them."""
+"""Bytes after the mark. They have nothing to do with the locks."""
+
+_SIZE = len(_MARK) + _BEAT
+
+_REMEDY = "Let it write to the file, or delete the file while nobody writes"
 
 
 class QueueFile:
@@ -86,12 +95,13 @@ class QueueFile:
         """
         if self._descriptor is not None:
             with suppress(OSError):
-                os.pwrite(self._descriptor, monotonic_ns().to_bytes(_BEAT), 0)
+                beat = monotonic_ns().to_bytes(_BEAT)
+                os.pwrite(self._descriptor, beat, len(_MARK))
 
     def last_beat(self) -> bytes:
         """Changes with each beat of any process."""
         try:
-            return os.pread(self.descriptor, _BEAT, 0)
+            return os.pread(self.descriptor, _BEAT, len(_MARK))
         except OSError:
             return b""
 
@@ -99,22 +109,33 @@ class QueueFile:
         return self._descriptor is not None and not os.fstat(self._descriptor).st_nlink
 
     def _opened(self, *, create: bool) -> int | None:
-        flags = os.O_RDWR | os.O_CLOEXEC
+        if create and not os.path.lexists(self._path):
+            self._make()
         try:
-            return os.open(self._path, flags)
+            found = os.lstat(self._path)
         except FileNotFoundError:
-            if not create:
-                return None
+            return None
+        # Before it is opened: to close a database drops SQLite's locks on it.
+        if not S_ISREG(found.st_mode) or found.st_size != _SIZE:
+            raise _AnotherFileError
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        if os.pread(descriptor, len(_MARK), 0) != _MARK:
+            os.close(descriptor)
+            raise _AnotherFileError
+        return descriptor
+
+    def _make(self) -> None:
+        """Makes it at once with its content, unless another process is faster."""
+        folder, name = os.path.split(self._path)
+        made, temporary = mkstemp(dir=folder, prefix=name)
         try:
-            made = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:  # Another process was faster.
-            return os.open(self._path, flags)
-        try:
+            os.write(made, _MARK + bytes(_BEAT))
             self._let_others_in(made)
-        except BaseException:
+            with suppress(FileExistsError):
+                os.link(temporary, self._path)
+        finally:
             os.close(made)
-            raise
-        return made
+            Path(temporary).unlink()
 
     def _let_others_in(self, descriptor: int) -> None:
         """Lets in who may write to the database, as SQLite does with its own files."""
@@ -126,10 +147,15 @@ class QueueFile:
     def _tell(self, error: OSError) -> None:
         if not self._is_told:
             self._is_told = True
+            is_another = isinstance(error, _AnotherFileError)
             logger.warning(
                 "Cannot use the queue of writers %r: %s. The process waits in SQLite's "
-                "way, and busy processes may starve it. Let it write to the file, or "
-                "delete the file while nobody writes to the database",
+                "way, and busy processes may starve it. %s",
                 self._path,
-                error.strerror,
+                "it is something else" if is_another else error.strerror,
+                "Rename that, or the database" if is_another else _REMEDY,
             )
+
+
+class _AnotherFileError(OSError):
+    """Something else has the name of the queue."""
