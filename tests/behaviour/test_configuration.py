@@ -477,12 +477,15 @@ def test_uuids_are_read_by_their_text(factory: SQLAlchemyFactory) -> None:
     [
         (StoredEvent(uuid4(), 1, "t" * 1025, b""), "topic .* has 1025 characters"),
         (StoredEvent(uuid4(), 1, "t\0", b""), "contains NUL"),
-        (StoredEvent(uuid4(), 2**63, "topic", b""), "that fits into 64 bits"),
+        (StoredEvent(uuid4(), 2**63, "topic", b""), f"to {2**63 - 1}"),
+        (StoredEvent(uuid4(), -(2**63), "topic", b""), f"from {1 - 2**63}"),
         (StoredEvent(uuid4(), 1.5, "topic", b""), "not a whole number"),  # type: ignore[arg-type]
         (StoredEvent(uuid4(), 1, "\ud83d", b""), "half of a surrogate pair"),
         (StoredEvent(uuid4(), 1, None, b""), "topic None is a NoneType"),  # type: ignore[arg-type]
         (StoredEvent(uuid4(), 1, "topic", None), "is a NoneType: expected bytes"),  # type: ignore[arg-type]
         (StoredEvent(uuid4(), 1, "topic", "text"), "is a str: expected bytes"),  # type: ignore[arg-type]
+        (StoredEvent(uuid4(), 1, "topic", memoryview(b"abc")[::2]), "with gaps"),  # type: ignore[arg-type]
+        (StoredEvent(7, 1, "topic", b""), "but UUID is stored: convert the ID"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_events(
@@ -594,7 +597,7 @@ def test_bounds_beyond_64_bits(factory: SQLAlchemyFactory) -> None:
 @pytest.mark.parametrize("position", [None, "5", 1.5, 2**63])
 def test_wrong_positions(factory: SQLAlchemyFactory, position: Any) -> None:
     recorder = factory.tracking_recorder()
-    with pytest.raises(DataError, match=r"position .* fits into 64 bits"):
+    with pytest.raises(DataError, match=r"position .* is not a whole number from"):
         recorder.insert_tracking(Tracking("upstream", position))
     assert recorder.max_tracking_id("upstream") is None
     with pytest.raises(DataError, match="name None is a NoneType: expected a string"):

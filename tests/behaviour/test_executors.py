@@ -179,9 +179,9 @@ def test_engine_of_the_user_s_with_another_style_of_parameters(
     env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(engine)
     with closing(construct_factory("Application", env)) as factory:
         recorder = factory.application_recorder()
-        for count in (1, 2):
+        for count in (1, 30):
             recorder.insert_events(new_events(count))
-        assert ids(recorder) == [1, 2, 3]
+        assert ids(recorder) == [*range(1, 32)]
         tagged = factory.dcb_recorder()
         condition = DCBAppendCondition(DCBQuery([DCBQueryItem(tags=["100%"])]))
         event_of_tag = DCBEvent(type="%s", data=b"", tags=["100%"])

@@ -64,11 +64,17 @@ def checked_id(originator_id: UUID | str, id_type: type) -> UUID | str:
         DataError: if it is not.
     """
     if not isinstance(originator_id, id_type):
-        other = "text" if isinstance(originator_id, str) else "uuid"
+        setting = next(
+            (
+                f"set ORIGINATOR_ID_TYPE={name} for the application, or "
+                for name, type_ in ID_TYPES.items()
+                if isinstance(originator_id, type_)
+            ),
+            "",
+        )
         msg = (
             f"originator_id {originator_id!r} is a {type(originator_id).__name__}, but "
-            f"{id_type.__name__} is stored: set ORIGINATOR_ID_TYPE={other} for the "
-            f"application, or convert the ID"
+            f"{id_type.__name__} is stored: {setting}convert the ID"
         )
         raise DataError(msg)
     if isinstance(originator_id, str):
@@ -125,7 +131,7 @@ def _check_event(event: StoredEvent, id_type: type) -> None:
     if type(version) is not int or not -HIGHEST <= version <= HIGHEST:
         msg = (
             f"originator_version {version!r} of {event.topic!r} is not a whole "
-            f"number that fits into 64 bits"
+            f"number from {-HIGHEST} to {HIGHEST}"
         )
         raise DataError(msg)
     _check_bytes("state", event.topic, event.state)
@@ -136,6 +142,9 @@ def _check_bytes(what: str, topic: str, value: object) -> None:
         # Without its value. Some drivers would store the text of it.
         kind = type(value).__name__
         raise DataError(f"The {what} of {topic!r} is a {kind}: expected bytes")
+    if isinstance(value, memoryview) and not value.c_contiguous:
+        msg = f"The {what} of {topic!r} is a memoryview with gaps: convert it to bytes"
+        raise DataError(msg)
 
 
 def checked_tracking(tracking: Tracking) -> Tracking:
@@ -147,7 +156,10 @@ def checked_tracking(tracking: Tracking) -> Tracking:
     checked_name("The application's name", tracking.application_name)
     position = tracking.notification_id
     if not isinstance(position, int) or not -HIGHEST <= position <= HIGHEST:
-        msg = f"The position {position!r} is not a whole number that fits into 64 bits"
+        msg = (
+            f"The position {position!r} is not a whole number from {-HIGHEST} to "
+            f"{HIGHEST}"
+        )
         raise DataError(msg)
     return tracking
 

@@ -65,19 +65,20 @@ class SQLiteAppending(OnConflictAppending):
 
     def execute_many(self, cursor: Any, text: str, rows: Sequence[Any]) -> None:
         """By INSERTs with many rows; those that are left, one by one."""
-        grouped = len(rows) - len(rows) % ROWS
+        many = _of_many_rows(text)
+        grouped = 0 if many is None else len(rows) - len(rows) % ROWS
         for first in range(0, grouped, ROWS):
             group = rows[first : first + ROWS]
-            cursor.execute(_of_many_rows(text), tuple(chain.from_iterable(group)))
+            cursor.execute(many, tuple(chain.from_iterable(group)))
         if grouped < len(rows):
             cursor.executemany(text, rows[grouped:])
 
 
 @lru_cache
-def _of_many_rows(text: str) -> str:
+def _of_many_rows(text: str) -> str | None:
     values = _VALUES.search(text)
-    if values is None:
-        raise ValueError(text)
+    if values is None:  # The engine gives parameters in another style.
+        return None
     # OR FAIL, as with one row a statement: otherwise SQLite copies all pages that the
     # statement changes, to be able to undo it alone.
     failing = text.replace("INSERT INTO", "INSERT OR FAIL INTO", 1)
