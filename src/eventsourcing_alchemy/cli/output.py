@@ -48,12 +48,12 @@ class Output:
             **content: dataclasses, or what JSON has.
         """
         document = {"version": VERSION, "command": command, **content}
-        sys.stdout.write(json.dumps(document, default=_plain, indent=2) + "\n")
+        sys.stdout.write(_json(document, indent=2) + "\n")
 
     def line(self, command: str, **content: Any) -> None:
         """Prints one of many JSON documents, each on a line: what never ends."""
         document = {"version": VERSION, "command": command, **content}
-        sys.stdout.write(json.dumps(document, default=_plain) + "\n")
+        sys.stdout.write(_json(document) + "\n")
         sys.stdout.flush()
 
     def table(
@@ -166,6 +166,10 @@ def _paragraphs(
                 cell.justify = "left"
                 grid.add_row(column, cell)
     return grid
+
+
+def _json(document: Mapping[str, Any], indent: int | None = None) -> str:
+    return json.dumps(document, default=_plain, indent=indent, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from math import isinf
+from typing import Any, NoReturn
 from uuid import UUID
 
 from sqlalchemy import Row
@@ -76,7 +77,9 @@ def stored_state(size: int, state: bytes | None) -> StoredState:
     if state is None:
         return StoredState(size, None, "too large to be shown here")
     try:
-        value = json.loads(bytes(state).decode(), parse_constant=_refuse)
+        value = json.loads(
+            bytes(state).decode(), parse_constant=_refuse, parse_float=_finite
+        )
     except (ValueError, RecursionError):
         return StoredState(size, None, _reason(bytes(state)))
     if _depth(value) > DEEPEST:
@@ -97,9 +100,15 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _refuse(constant: str) -> None:
+def _refuse(constant: str) -> NoReturn:
     # Python reads and writes NaN; nobody else would read the document.
     raise ValueError(constant)
+
+
+def _finite(number: str) -> float:
+    # Python would write the infinity that it reads from 1e999 as no JSON has it.
+    value = float(number)
+    return _refuse(number) if isinf(value) else value
 
 
 def _reason(state: bytes) -> str:
