@@ -12,12 +12,14 @@ from eventsourcing.dcb.api import DCBEvent
 from eventsourcing.persistence import StoredEvent, Tracking
 from sqlalchemy import Executable, Table, delete, insert, select, update
 
+from backends import Capability
 from eventsourcing_alchemy import SQLAlchemyFactory, metadata
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.reading import UnknownNameError
 from eventsourcing_alchemy.operations.verification import (
     database,
     positions,
+    projections,
     tags,
     versions,
 )
@@ -26,6 +28,7 @@ from factories import OpenFactory
 
 applications = metadata.tables["es_applications"]
 events = metadata.tables["es_events"]
+text_events = metadata.tables["es_text_events"]
 snapshots = metadata.tables["es_snapshots"]
 tracking = metadata.tables["es_tracking"]
 dead_letters = metadata.tables["es_dead_letters"]
@@ -42,6 +45,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what is looked at in parts be in several."""
     monkeypatch.setattr(database, "WINDOW", 5)
     monkeypatch.setattr(positions, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(projections, "PAGE", 2)
     monkeypatch.setattr(tags, "BUCKET", 4)
 
 
@@ -120,6 +124,36 @@ def test_missing_positions(store: SQLAlchemyDatastore) -> None:
     assert not [each for each in found(store, allow_gaps=True) if "missing" in each[2]]
 
 
+def also_text_event(position: int) -> Executable:
+    columns = text_events.c
+    of_application = select(applications.c.id).scalar_subquery()
+    return insert(text_events).values(
+        {
+            columns.application_id: of_application,
+            columns.notification_id: position,
+            columns.originator_id: "text",
+            columns.originator_version: 1,
+            columns.topic: "topic",
+            columns.state: b"state",
+        }
+    )
+
+
+def test_positions_of_two_events(store: SQLAlchemyDatastore) -> None:
+    """They hide no missing one, though the number of events is right."""
+    execute(store, delete(events).where(at(12)), also_text_event(11))
+    execute(store, update(tracking).values(notification_id=11))
+    execute(store, update(applications).values(last_notification_id=11))
+    twice = "es_events and es_text_events each have an event at this position"
+    assert found(store) == [("Application", 11, twice)]
+    execute(store, delete(events).where(at(10)))
+    assert found(store) == [
+        ("Application", 10, "position 10 is missing"),
+        ("Application", 11, twice),
+    ]
+    assert found(store, allow_gaps=True) == [("Application", 11, twice)]
+
+
 def test_counter_behind(store: SQLAlchemyDatastore) -> None:
     execute(store, update(applications).values(last_notification_id=10))
     beyond = (
@@ -185,10 +219,12 @@ def test_position_beyond_the_end(store: SQLAlchemyDatastore) -> None:
     assert found(store, "Application") == [("Application", 13, problem)]
 
 
-def letter(projection: str, position: int) -> Executable:
+def letter(
+    projection: str, position: int, application: str = "Application"
+) -> Executable:
     return insert(dead_letters).values(
         projection_name=projection,
-        application_name="Application",
+        application_name=application,
         notification_id=position,
         topic="topic",
         error="error",
@@ -226,6 +262,24 @@ def test_dead_letters_of_nothing(store: SQLAlchemyDatastore) -> None:
             14,
             "there is a dead letter of projection 'Application', which has reached 12",
         ),
+    ]
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_many_dead_letters_of_nothing(
+    store: SQLAlchemyDatastore, tagged: SQLAlchemyDatastore
+) -> None:
+    """Those of one application hide none of another."""
+    execute(store, *(letter("Application", position) for position in range(14, 19)))
+    execute(tagged, letter("Nobody", 3, "Tagged"), letter("Somebody", 3, "Tagged"))
+    assert len(found(store)) == 2 * 5 + 2
+    assert found(store, "Application") == [
+        each for each in found(store) if each[0] == "Application"
+    ]
+    reached = "there is a dead letter of projection {!r}, which has reached nothing"
+    assert found(store, "Tagged") == [
+        ("Tagged", 3, reached.format("Nobody")),
+        ("Tagged", 3, reached.format("Somebody")),
     ]
 
 
@@ -269,6 +323,45 @@ def test_missing_and_wrong_tags(tagged: SQLAlchemyDatastore) -> None:
         ("Tagged", 7, wrong.format("tag4", "T")),
         ("Tagged", 9, hidden.format("tag8")),
         ("Tagged", 9, wrong.format("tag8", "U")),
+    ]
+
+
+@pytest.fixture
+def _small_index_pages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    cached = tags._first_of_index, tags._index_after
+    monkeypatch.setattr(tags, "PAGE", 2)
+    for each in cached:
+        each.cache_clear()
+    yield
+    for each in cached:
+        each.cache_clear()
+
+
+@pytest.mark.usefixtures("_small_index_pages")
+def test_tags_beyond_the_end(tagged: SQLAlchemyDatastore) -> None:
+    """The events that will be there some time would be found by them."""
+    rows = [
+        {"tag": tag, "position": position, "type": "T"}
+        for tag, position in (("b", 11), ("a", 11), ("tag", 12), ("tag", 2**62))
+    ]
+    of_application = (
+        select(applications.c.id)
+        .where(applications.c.name == "Tagged")
+        .scalar_subquery()
+    )
+    execute(
+        tagged,
+        *(
+            insert(dcb_tags).values(application_id=of_application, **row)
+            for row in rows
+        ),
+    )
+    problem = "es_dcb_tags has tag {!r} of type 'T', but no such event"
+    assert found(tagged, "Tagged") == [
+        ("Tagged", 11, problem.format("a")),
+        ("Tagged", 11, problem.format("b")),
+        ("Tagged", 12, problem.format("tag")),
+        ("Tagged", 2**62, problem.format("tag")),
     ]
 
 

@@ -45,11 +45,12 @@ def verify(
 ) -> Iterator[Discrepancy]:
     """Looks for inconsistent records, in short transactions.
 
-    It finds, in an application: missing positions, and positions beyond its counter;
-    missing versions of aggregates; snapshots without their event; tags that do not find
-    their event. In the projections that follow it: positions beyond its end; dead
-    letters and leases that belong to nothing. In the whole database: records whose
-    application is missing. Events that are recorded meanwhile are no problem.
+    It finds, in an application: missing positions, positions of several events,
+    and positions beyond its counter; missing versions of aggregates; snapshots without
+    their event; tags that do not find their event. In the projections that follow it:
+    positions beyond its end; dead letters and leases that belong to nothing. In the
+    whole database: records whose application is missing. Events that are recorded
+    meanwhile are no problem.
 
     Args:
         datastore: the database.
@@ -65,9 +66,10 @@ def verify(
         MissingTablesError: if the database lacks tables.
         OperationalError: if the database cannot be reached.
     """
+    applications = _applications(datastore, application)
     # First, because positions of projections move on.
     yield from wrong_projections(datastore, application)
-    for each in _applications(datastore, application):
+    for each in applications:
         yield from wrong_positions(datastore, each, allow_gaps=allow_gaps)
         yield from _wrong_aggregates(datastore, each)
         yield from wrong_tags(datastore, each.id, each.name, each.last)
@@ -88,7 +90,7 @@ def _wrong_aggregates(
 
 def _applications(
     datastore: SQLAlchemyDatastore, name: str | None
-) -> Iterator[Application]:
+) -> list[Application]:
     found = rows(datastore, _application_rows())
     chosen = [row for row in found if name in (None, row.name)]
     if not chosen and name is not None:
@@ -96,10 +98,14 @@ def _applications(
         raise UnknownNameError(
             f"There is no application {name!r}: the database has {there}"
         )
-    for row in chosen:
-        lasts: Sequence[int | None] = row[3:]
-        last = max(each or 0 for each in lasts)
-        yield Application(row.id, row.name, row.last_notification_id, last)
+    return [
+        Application(row.id, row.name, row.last_notification_id, _highest(row[3:]))
+        for row in chosen
+    ]
+
+
+def _highest(lasts: Sequence[int | None]) -> int:
+    return max(each or 0 for each in lasts)
 
 
 @cache

@@ -1,21 +1,27 @@
-"""Positions that an application lacks, and what its counter says."""
+"""Positions that an application lacks or has twice, and what its counter says."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
+    CompoundSelect,
     Select,
+    String,
+    and_,
     bindparam,
     func,
+    literal,
     select,
     union_all,
 )
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
-from eventsourcing_alchemy.operations.event_tables import EVENT_TABLES
+from eventsourcing_alchemy.operations.event_tables import EVENT_TABLES, EventTable
 from eventsourcing_alchemy.operations.verification.database import rows
 
 READ_AT_ONCE = 1000
@@ -31,8 +37,8 @@ class Application(NamedTuple):
     last: int
 
 
-class Range(NamedTuple):
-    """Positions that follow each other."""
+class Missing(NamedTuple):
+    """Positions without an event, which follow each other."""
 
     first: int
     last: int
@@ -43,10 +49,23 @@ class Range(NamedTuple):
         return f"positions {self.first} to {self.last} are missing"
 
 
+class Repeated(NamedTuple):
+    """A position of several events, each in a table of its own."""
+
+    first: int
+    tables: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{' and '.join(self.tables)} each have an event at this position"
+
+
+Wrong = Missing | Repeated
+
+
 def wrong_positions(
     datastore: SQLAlchemyDatastore, application: Application, *, allow_gaps: bool
 ) -> Iterator[Discrepancy]:
-    """Gaps, and a counter that is not where the events are.
+    """Gaps, repetitions, and a counter that is not where the events are.
 
     Args:
         datastore: the database.
@@ -63,59 +82,86 @@ def wrong_positions(
     if counter > last:
         problem = f"the events end before {counter}, where es_applications says so"
         yield Discrepancy(name, last or None, problem)
-    if not allow_gaps:
-        for missing in _merged(_missing(datastore, application.id, Range(1, last))):
-            yield Discrepancy(name, missing.first, str(missing))
+    for wrong in _merged(_wrong(datastore, application.id, 1, last)):
+        if not (allow_gaps and isinstance(wrong, Missing)):
+            yield Discrepancy(name, wrong.first, str(wrong))
 
 
-def _merged(ranges: Iterator[Range]) -> Iterator[Range]:
-    current: Range | None = None
-    for each in ranges:
-        if current is not None and each.first == current.last + 1:
-            current = Range(current.first, each.last)
-            continue
+def _merged(wrong: Iterator[Wrong]) -> Iterator[Wrong]:
+    current: Missing | None = None
+    for each in wrong:
         if current is not None:
+            if isinstance(each, Missing) and each.first == current.last + 1:
+                current = Missing(current.first, each.last)
+                continue
             yield current
-        current = each
+            current = None
+        if isinstance(each, Missing):
+            current = each
+        else:
+            yield each
     if current is not None:
         yield current
 
 
-def _missing(
-    datastore: SQLAlchemyDatastore, application_id: int, within: Range
-) -> Iterator[Range]:
-    """The positions that are missing, found by counting ever smaller parts."""
-    size = within.last - within.first + 1
-    bounds = {"id": application_id, "gt": within.first - 1, "lte": within.last}
+def _wrong(
+    datastore: SQLAlchemyDatastore, application_id: int, first: int, last: int
+) -> Iterator[Wrong]:
+    """What is wrong with some positions, found by counting ever smaller parts."""
+    size = last - first + 1
+    bounds = {"id": application_id, "gt": first - 1, "lte": last}
     if size <= READ_AT_ONCE:
-        there = {row[0] for row in rows(datastore, _positions(), **bounds)}
-        for position in range(within.first, within.last + 1):
-            if position not in there:
-                yield Range(position, position)
+        yield from _wrong_of_few(datastore, first, last, bounds)
         return
-    count = rows(datastore, _count(), **bounds)[0][0]
-    if not count:
-        yield within
-    elif count < size:
-        middle = within.first + size // 2
-        for part in Range(within.first, middle - 1), Range(middle, within.last):
-            yield from _missing(datastore, application_id, part)
+    counts = rows(datastore, _counts(), **bounds)[0]
+    if not any(counts):
+        yield Missing(first, last)
+    # Of several tables, one may lack what another repeats: the sum says nothing.
+    elif sorted(counts) != [0, 0, size]:
+        middle = first + size // 2
+        for part in (first, middle - 1), (middle, last):
+            yield from _wrong(datastore, application_id, *part)
+
+
+def _wrong_of_few(
+    datastore: SQLAlchemyDatastore, first: int, last: int, bounds: dict[str, int]
+) -> Iterator[Wrong]:
+    tables = defaultdict(list)
+    for row in rows(datastore, _positions(), **bounds):
+        tables[row.position].append(row.table)
+    for position in range(first, last + 1):
+        found = tables[position]
+        if not found:
+            yield Missing(position, position)
+        elif len(found) > 1:
+            yield Repeated(position, tuple(sorted(found)))
 
 
 @cache
-def _positions() -> Select[Any]:
+def _positions() -> CompoundSelect[Any]:
     each = (
-        select(table.position).where(
-            table.application_id == bindparam("id", type_=BigInteger),
-            table.position > bindparam("gt", type_=BigInteger),
-            table.position <= bindparam("lte", type_=BigInteger),
-        )
+        select(
+            table.position.label("position"),
+            literal(table.table.name, String).label("table"),
+        ).where(_within(table))
         for table in EVENT_TABLES
     )
-    found = union_all(*each).subquery()
-    return select(*found.c)
+    return union_all(*each)
 
 
 @cache
-def _count() -> Select[Any]:
-    return select(func.count()).select_from(_positions().subquery())
+def _counts() -> Select[Any]:
+    """The number of positions in each of the tables."""
+    each = (
+        select(func.count()).where(_within(table)).scalar_subquery()
+        for table in EVENT_TABLES
+    )
+    return select(*each)
+
+
+def _within(table: EventTable) -> ColumnElement[bool]:
+    return and_(
+        table.application_id == bindparam("id", type_=BigInteger),
+        table.position > bindparam("gt", type_=BigInteger),
+        table.position <= bindparam("lte", type_=BigInteger),
+    )

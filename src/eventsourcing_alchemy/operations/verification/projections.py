@@ -1,10 +1,20 @@
 """Positions, dead letters and leases of projections that fit nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, null, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Row,
+    Select,
+    Table,
+    and_,
+    null,
+    or_,
+    select,
+)
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
@@ -18,8 +28,8 @@ from eventsourcing_alchemy.schema.tables import (
 )
 from eventsourcing_alchemy.schema.types import database_now
 
-SHOWN = 1000
-"""Rows of each kind."""
+PAGE = 1000
+"""Rows that a statement returns."""
 
 
 def wrong_projections(
@@ -31,15 +41,41 @@ def wrong_projections(
         datastore: the database.
         application: name of the one that they follow, None for all.
     """
-    for statement, problem in (
-        (_beyond(), _beyond_problem),
-        (_letters_ahead(), _ahead_problem),
-        (_letters_of_nothing(), _nothing_problem),
-        (_leases_of_nothing(), _lease_problem),
+    for table, statement, problem in (
+        (tracking, _beyond(), _beyond_problem),
+        (dead_letters, _letters_ahead(), _ahead_problem),
+        (dead_letters, _letters_of_nothing(), _nothing_problem),
+        (leases, _leases_of_nothing(), _lease_problem),
     ):
-        for row in rows(datastore, statement):
-            if application in (None, row.application):
-                yield Discrepancy(row.application, row.position, problem(row))
+        chosen = statement
+        if application is not None:
+            chosen = statement.where(table.c.application_name == application)
+        for row in _rows(datastore, chosen, table):
+            yield Discrepancy(row.application, row.position, problem(row))
+
+
+def _rows(
+    datastore: SQLAlchemyDatastore, statement: Select[Any], table: Table
+) -> Iterator[Row[Any]]:
+    """All rows of a statement whose columns begin with the table's primary key."""
+    key = tuple(table.primary_key)
+    first = statement.order_by(*key).limit(PAGE)
+    page = rows(datastore, first)
+    while page:
+        yield from page
+        page = rows(
+            datastore, first.where(key[0] >= page[-1][0], _is_after(key, page[-1]))
+        )
+
+
+def _is_after(
+    key: Sequence[ColumnElement[Any]], row: Sequence[Any]
+) -> ColumnElement[bool]:
+    column, value = key[0], row[0]
+    is_after: ColumnElement[bool] = column > value
+    if len(key) == 1:
+        return is_after
+    return or_(is_after, and_(column == value, _is_after(key[1:], row[1:])))
 
 
 def _beyond_problem(row: Row[Any]) -> str:
@@ -76,7 +112,6 @@ def _beyond() -> Select[Any]:
         select(*_key(tracking), last.label("last"))
         .select_from(tracking.join(applications, _follows(tracking)))
         .where(tracking.c.notification_id > last)
-        .limit(SHOWN)
     )
 
 
@@ -88,7 +123,6 @@ def _letters_ahead() -> Select[Any]:
         select(*_key(dead_letters), reached.label("reached"))
         .select_from(dead_letters.outerjoin(tracking, _same(dead_letters, tracking)))
         .where(or_(reached.is_(None), reached < dead_letters.c.notification_id))
-        .limit(SHOWN)
     )
 
 
@@ -101,7 +135,6 @@ def _letters_of_nothing() -> Select[Any]:
         select(*_key(dead_letters))
         .select_from(dead_letters.join(applications, _follows(dead_letters)))
         .where(found.is_(None))
-        .limit(SHOWN)
     )
 
 
@@ -124,7 +157,6 @@ def _leases_of_nothing() -> Select[Any]:
             tracking.c.notification_id.is_(None),
             applications.c.id.is_(None),
         )
-        .limit(SHOWN)
     )
 
 

@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, String, and_, bindparam, or_, select
+from sqlalchemy import BigInteger, Row, Select, String, and_, bindparam, or_, select
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
@@ -39,14 +39,20 @@ def wrong_tags(
         last: position of its last event.
     """
     sums: Counter[int] = Counter()
+    beyond: set[Tag] = set()
     for tag in _of_events(datastore, application_id, 0, last):
         sums[tag[0] // BUCKET] += _checksum(tag)
-    for tag in _in_index(datastore, application_id, last):
-        sums[tag[0] // BUCKET] -= _checksum(tag)
+    for tag in _in_index(datastore, application_id):
+        if tag[0] > last:
+            beyond.add(tag)
+        else:
+            sums[tag[0] // BUCKET] -= _checksum(tag)
     for bucket in sorted(bucket for bucket, total in sums.items() if total):
         # What is appended meanwhile may be on one side only.
         gt, lte = bucket * BUCKET - 1, min((bucket + 1) * BUCKET - 1, last)
         yield from _different(datastore, application_id, name, gt, lte)
+    for tag in sorted(_of_nothing(datastore, application_id, beyond)):
+        yield Discrepancy(name, tag[0], _of_nothing_problem(tag))
 
 
 def _different(
@@ -55,33 +61,51 @@ def _different(
     expected = set(_of_events(datastore, application_id, gt, lte))
     bounds = {"id": application_id, "gt": gt, "lte": lte}
     found = {tuple(row) for row in rows(datastore, _index_between(), **bounds)}
-    for position, tag, type_ in sorted(expected ^ found):
-        is_missing = (position, tag, type_) in expected
-        problem = (
-            f"has tag {tag!r}, but es_dcb_tags does not: queries by this tag miss it"
-            if is_missing
-            else f"es_dcb_tags has tag {tag!r} of type {type_!r}, but no such event"
-        )
-        yield Discrepancy(name, position, problem)
+    for tag in sorted(expected ^ found):
+        problem_of = _missing_problem if tag in expected else _of_nothing_problem
+        yield Discrepancy(name, tag[0], problem_of(tag))
+
+
+def _missing_problem(tag: Tag) -> str:
+    return f"has tag {tag[1]!r}, but es_dcb_tags does not: queries by this tag miss it"
+
+
+def _of_nothing_problem(tag: Tag) -> str:
+    return f"es_dcb_tags has tag {tag[1]!r} of type {tag[2]!r}, but no such event"
+
+
+def _of_nothing(
+    datastore: SQLAlchemyDatastore, application_id: int, tags: set[Tag]
+) -> set[Tag]:
+    """Those of no event, also of none that was appended since."""
+    positions = sorted({tag[0] for tag in tags})
+    for start in range(0, len(positions), PAGE):
+        some = positions[start : start + PAGE]
+        found = rows(datastore, _events_at(), id=application_id, positions=some)
+        tags = tags.difference(_tags(found))
+    return tags
 
 
 def _of_events(
     datastore: SQLAlchemyDatastore, application_id: int, gt: int, lte: int
 ) -> Iterator[Tag]:
     for window in windows(gt, lte):
-        for row in rows(datastore, _events_between(), id=application_id, **window):
-            for tag in set(json.loads(row.tags)):
-                yield row.position, tag, row.type
+        yield from _tags(
+            rows(datastore, _events_between(), id=application_id, **window)
+        )
 
 
-def _in_index(
-    datastore: SQLAlchemyDatastore, application_id: int, last: int
-) -> Iterator[Tag]:
+def _tags(events: Iterable[Row[Any]]) -> Iterator[Tag]:
+    for row in events:
+        for tag in set(json.loads(row.tags)):
+            yield row.position, tag, row.type
+
+
+def _in_index(datastore: SQLAlchemyDatastore, application_id: int) -> Iterator[Tag]:
     page = rows(datastore, _first_of_index(), id=application_id)
     while page:
         for row in page:
-            if row.position <= last:
-                yield row.position, row.tag, row.type
+            yield row.position, row.tag, row.type
         after = page[-1]._asdict()
         page = rows(datastore, _index_after(), id=application_id, **after)
 
@@ -92,13 +116,26 @@ def _checksum(tag: Tag) -> int:
 
 
 @cache
-def _events_between() -> Select[Any]:
+def _events() -> Select[Any]:
     columns = dcb_events.c
     return select(columns.position, columns.type, columns.tags).where(
-        columns.application_id == bindparam("id", type_=BigInteger),
-        columns.position > bindparam("gt", type_=BigInteger),
-        columns.position <= bindparam("lte", type_=BigInteger),
+        columns.application_id == bindparam("id", type_=BigInteger)
     )
+
+
+@cache
+def _events_between() -> Select[Any]:
+    position = dcb_events.c.position
+    return _events().where(
+        position > bindparam("gt", type_=BigInteger),
+        position <= bindparam("lte", type_=BigInteger),
+    )
+
+
+@cache
+def _events_at() -> Select[Any]:
+    positions = bindparam("positions", type_=BigInteger, expanding=True)
+    return _events().where(dcb_events.c.position.in_(positions))
 
 
 @cache
