@@ -135,6 +135,12 @@ def test_files_that_forget(
     factory.application_recorder().insert_events(new_events())
     monkeypatch.setattr(of_sqlite, "LARGE_LOG", 1)
     assert levels(command.json("doctor", code=1))["log"] == "warning"
+    path = make_url(backend.url).database
+    command.variables["SQLALCHEMY_URL"] = f"sqlite:///file:{path}?uri=true"
+    found = levels(command.json("doctor", code=1))
+    assert found["log"] == "warning"
+    assert "file" not in found
+    command.variables["SQLALCHEMY_URL"] = backend.url
     factory.close()
     engine = create_engine(backend.url)
 

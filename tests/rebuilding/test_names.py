@@ -45,7 +45,7 @@ class Named(SQLAlchemyMaterialisedView):
         Column("Quoted name", String(20), index=True),
     )
     children = Table(
-        'a "quoted" table',
+        'a "quoted" 100%s table',
         metadata,
         Column("number", Integer, primary_key=True),
         Column(LONG[:50], ForeignKey(parents.c.id), nullable=False),
@@ -83,12 +83,15 @@ def used(env: dict[str, str], view_class: type[Named], count: int) -> list[Any]:
             return list(connection.scalars(query.order_by("position")))
 
 
-def rebuild_named(env: dict[str, str], view_class: type[Named]) -> None:
+def rebuild_named(
+    env: dict[str, str], view_class: type[Named], *, keep_old: bool = False
+) -> None:
     rebuild(
         application_class=Application[UUID],
         projection_class=NamedProjection,
         view_class=view_class,
         env=env,
+        keep_old=keep_old,
     )
 
 
@@ -104,6 +107,19 @@ def test_names_that_the_database_has_given(
         with connected(backend) as connection:
             assert names(connection) == before
     assert used(env, Named, 1) == [1, 2, 3, 4]
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_names_where_the_old_tables_stay(env: dict[str, str], backend: Backend) -> None:
+    """They get other names; those of the view are as before."""
+    used(env, Named, 2)
+    with connected(backend) as connection:
+        before = names(connection)
+    rebuild_named(env, Named, keep_old=True)
+    with connected(backend) as connection:
+        after = names(connection)
+    assert {table: after[table] for table in before} == before
+    assert used(env, Named, 1) == [1, 2, 3]
 
 
 class InSchema(Named):

@@ -144,6 +144,17 @@ def test_gap_that_is_filled(
     assert [each.id for each in recorded(open_factory)] == kept
 
 
+@pytest.mark.parametrize("options", ["", "?mode=ro"])
+def test_file_of_the_library_s_that_is_given_by_a_uri(
+    sqlite: Origin, env: Env, open_factory: OpenFactory, options: str
+) -> None:
+    events = history(uuids(1), versions=2)
+    sqlite.record("Bank", events)
+    uri = f"file:{sqlite.env['SQLITE_DBNAME']}{options}"
+    copy({**sqlite.env, "SQLITE_DBNAME": uri}, env, "Bank")
+    assert recorded(open_factory) == notifications(events)
+
+
 def test_snapshots_that_are_taken_meanwhile(
     sqlite: Origin, env: Env, open_factory: OpenFactory
 ) -> None:

@@ -1,7 +1,7 @@
 """Tables that are replaced in a transaction, with all that belongs to them."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import ClassVar
 
 from sqlalchemy import Connection, Table, delete, text
 
@@ -9,10 +9,13 @@ from eventsourcing_alchemy.dialects.base.table_switch import (
     Switch,
     SwitchedTable,
     TableSwitch,
-    declared_name,
-    quoted,
 )
-from eventsourcing_alchemy.dialects.postgresql.generated_names import renamed
+from eventsourcing_alchemy.dialects.postgresql.renaming import (
+    SEQUENCES,
+    name_in_sql,
+    rename_all,
+    run,
+)
 
 LOCK_TIMEOUT = 100
 """Milliseconds to wait until nobody uses the tables; meanwhile others wait, too."""
@@ -74,26 +77,6 @@ _MISSING_RIGHTS = text("""
     WHERE NOT has_table_privilege(name, action)
 """)
 
-_CONSTRAINTS = text("""
-    SELECT conname, contype::text, ARRAY(
-        SELECT attname::text FROM unnest(conkey) WITH ORDINALITY AS k(number, n)
-        JOIN pg_attribute ON attrelid = conrelid AND attnum = number ORDER BY n)
-    FROM pg_constraint WHERE conrelid = to_regclass(:name)
-    AND contype IN ('p', 'u', 'x', 'f', 'c', 'n') ORDER BY length(conname), conname
-""")
-_INDEXES = text("""
-    SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-    WHERE indrelid = to_regclass(:name) AND NOT EXISTS (
-        SELECT FROM pg_constraint
-        WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
-""")
-_SEQUENCES = text("""
-    SELECT s.relname, a.attname::text FROM pg_depend AS d
-    JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
-    JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
-    AND d.refobjid = to_regclass(:name) AND d.deptype IN ('a', 'i')
-""")
 _OWNER = text("""
     SELECT quote_ident(rolname) FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner
     WHERE pg_class.oid = to_regclass(:name) AND rolname <> current_user
@@ -138,7 +121,7 @@ class PostgreSQLTableSwitch(TableSwitch):
         self, connection: Connection, tables: Sequence[tuple[str | None, str]]
     ) -> Sequence[str]:
         """Whatever the catalog knows to depend on them, or to be lost with them."""
-        names = [quoted(connection, *each) for each in tables]
+        names = [name_in_sql(connection, *each) for each in tables]
         return connection.scalars(_DEPENDENTS, {"names": names}).all()
 
     def missing_rights(
@@ -149,9 +132,9 @@ class PostgreSQLTableSwitch(TableSwitch):
     ) -> Sequence[str]:
         """The owner replaces a table; a new one needs a right on the schema."""
         parameters = {
-            "names": [quoted(connection, *each) for each in tables],
+            "names": [name_in_sql(connection, *each) for each in tables],
             "schemas": [schema for schema, _ in tables],
-            "ours": [quoted(connection, *each) for each in ours],
+            "ours": [name_in_sql(connection, *each) for each in ours],
             "actions": ["SELECT", "INSERT", "UPDATE", "DELETE"],
         }
         return connection.scalars(_MISSING_RIGHTS, parameters).all()
@@ -160,8 +143,8 @@ class PostgreSQLTableSwitch(TableSwitch):
         self, connection: Connection, tables: Sequence[tuple[str | None, str]]
     ) -> None:
         """At once: they may refer to each other."""
-        names = ", ".join(quoted(connection, *each) for each in tables)
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {names}")
+        names = ", ".join(name_in_sql(connection, *each) for each in tables)
+        run(connection, f"DROP TABLE IF EXISTS {names}")
 
     def empty_tables(self, connection: Connection, tables: Sequence[Table]) -> None:
         """By one statement, at whose end foreign keys are checked."""
@@ -173,123 +156,70 @@ class PostgreSQLTableSwitch(TableSwitch):
 
     def limit_lock_waits(self, connection: Connection, *, waits: bool) -> None:  # noqa: ARG002
         """Below `deadlock_timeout`, so that nobody else is the victim."""
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
+        run(connection, f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
 
     def switch(self, connection: Connection, switch: Switch) -> None:
         """Takes the locks of all tables, then drops or renames, then renames."""
         before = [
-            quoted(connection, each.schema, each.table.name) for each in switch.present
+            name_in_sql(connection, each.schema, each.table.name)
+            for each in switch.present
         ]
         for each in switch.present:
             _carry_over(connection, each)
         if before:
             tables = ", ".join(before)
-            connection.exec_driver_sql(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
+            run(connection, f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
             if switch.keeps_old:
-                _rename_all(connection, switch, is_old=True)
+                rename_all(connection, switch, is_old=True)
             else:
-                connection.exec_driver_sql(f"DROP TABLE {tables}")
+                run(connection, f"DROP TABLE {tables}")
         _switch_sequences(connection, switch)
-        _rename_all(connection, switch, is_old=False)
+        rename_all(connection, switch, is_old=False)
 
 
 def _carry_over(connection: Connection, each: SwitchedTable) -> None:
     """Owner, storage parameters and privileges are none of the metadata's."""
     name, new = (
-        quoted(connection, each.schema, table) for table in (each.table.name, each.new)
+        name_in_sql(connection, each.schema, table)
+        for table in (each.table.name, each.new)
     )
     both = {"name": name, "new": new}
     owner = connection.scalar(_OWNER, {"name": name})
     if owner is not None:
-        connection.exec_driver_sql(f"ALTER TABLE {new} OWNER TO {owner}")
+        run(connection, f"ALTER TABLE {new} OWNER TO {owner}")
     options = connection.scalar(_OPTIONS, both)
     if options is not None:
-        connection.exec_driver_sql(f"ALTER TABLE {new} SET ({options})")
+        run(connection, f"ALTER TABLE {new} SET ({options})")
     _grant(connection, both)
     sequences = {
         column: sequence
-        for sequence, column in connection.execute(_SEQUENCES, {"name": new})
+        for sequence, column in connection.execute(SEQUENCES, {"name": new})
     }
-    for sequence, column in connection.execute(_SEQUENCES, {"name": name}).all():
+    for sequence, column in connection.execute(SEQUENCES, {"name": name}).all():
         if column in sequences:
             pair = sequence, sequences[column]
-            names = [quoted(connection, each.schema, sequence) for sequence in pair]
+            names = [
+                name_in_sql(connection, each.schema, sequence) for sequence in pair
+            ]
             _grant(connection, dict(zip(both, names, strict=True)))
 
 
 def _grant(connection: Connection, names: Mapping[str, str]) -> None:
     for statement in connection.scalars(_GRANTS, names).all():
-        connection.exec_driver_sql(statement)
+        run(connection, statement)
 
 
 def _switch_sequences(connection: Connection, switch: Switch) -> None:
     schema = next((each.schema for each in switch.tables), None)
     for name in switch.sequences:
         before, new = (
-            quoted(connection, schema, each) for each in (name, switch.new(name))
+            name_in_sql(connection, schema, each) for each in (name, switch.new(name))
         )
         if switch.keeps_old:
-            old = quoted(connection, None, switch.old(name))
+            old = name_in_sql(connection, None, switch.old(name))
             rename = f"ALTER SEQUENCE IF EXISTS {before} RENAME TO {old}"
-            connection.exec_driver_sql(rename)
+            run(connection, rename)
         else:
-            connection.exec_driver_sql(f"DROP SEQUENCE IF EXISTS {before}")
-        final = quoted(connection, None, name)
-        connection.exec_driver_sql(f"ALTER SEQUENCE {new} RENAME TO {final}")
-
-
-def _rename_all(connection: Connection, switch: Switch, *, is_old: bool) -> None:
-    taken: set[str] = set()
-    for each in switch.present if is_old else switch.tables:
-        before = each.table.name if is_old else each.new
-        after = each.old if is_old else each.table.name
-        other = switch.old if is_old else _back(switch, each)
-        name = quoted(connection, each.schema, before)
-        for statement in _renames(connection, each, before, after, other, taken):
-            connection.exec_driver_sql(statement)
-        table = quoted(connection, None, after)
-        connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {table}")
-
-
-def _back(switch: Switch, each: SwitchedTable) -> Callable[[str], str | None]:
-    """From the names while it was built to those of the metadata."""
-    names = {}
-    items: list[Any] = [*each.table.indexes, *each.table.constraints]
-    for item in items:
-        name = declared_name(switch.dialect, item)
-        if name is not None:
-            names[switch.new(name)] = name
-            names.setdefault(name, name)
-    return names.get
-
-
-def _renames(
-    connection: Connection,
-    each: SwitchedTable,
-    before: str,
-    after: str,
-    other: Callable[[str], str | None],
-    taken: set[str],
-) -> Iterator[str]:
-    table = quoted(connection, each.schema, before)
-    key = {"name": table}
-
-    def pair(*names: str) -> str:
-        return " TO ".join(quoted(connection, None, name) for name in names)
-
-    for name, kind, columns in connection.execute(_CONSTRAINTS, key).all():
-        new = other(name) or renamed(name, before, after, kind, columns, taken)
-        taken.add(new)
-        if new != name:
-            yield f"ALTER TABLE {table} RENAME CONSTRAINT {pair(name, new)}"
-    for name in connection.scalars(_INDEXES, key).all():
-        new = other(name) or name
-        if new != name:
-            index = quoted(connection, each.schema, name)
-            yield f"ALTER INDEX {index} RENAME TO {quoted(connection, None, new)}"
-    for name, column in connection.execute(_SEQUENCES, key).all():
-        new = renamed(name, before, after, "seq", [column], taken)
-        taken.add(new)
-        if new != name:
-            sequence = quoted(connection, each.schema, name)
-            yield f"ALTER SEQUENCE {sequence} RENAME TO {quoted(connection, None, new)}"
+            run(connection, f"DROP SEQUENCE IF EXISTS {before}")
+        final = name_in_sql(connection, None, name)
+        run(connection, f"ALTER SEQUENCE {new} RENAME TO {final}")

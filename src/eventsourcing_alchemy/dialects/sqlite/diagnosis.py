@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from sqlalchemy import URL, Connection
 
 from eventsourcing_alchemy.dialects.base.diagnosis import Diagnosis, Finding, Level
+from eventsourcing_alchemy.dialects.sqlite.paths import path_of
 
 LARGE_LOG = 100_000_000
 """Bytes of a write-ahead log that is not copied into the database."""
@@ -37,7 +37,9 @@ class SQLiteDiagnosis(Diagnosis):
 
     def between(self, connection: Connection, url: URL) -> Iterator[Finding]:  # noqa: ARG002
         """The file, and its log."""
-        path = Path(url.database or "")
+        path = path_of(url)
+        if path is None:  # In memory.
+            return
         if not os.access(path, os.W_OK):
             text, remedy = (
                 f"{path} is not writable",

@@ -55,11 +55,12 @@ def _id_type(env: Environment) -> TypeEngine[Any]:
 
 def _url(name: str) -> URL:
     # The module takes a URI, too.
-    path, _, query = name.partition("?") if name.startswith("file:") else (name, "", "")
+    is_uri = name.startswith("file:")
+    path, _, query = name.partition("?") if is_uri else (name, "", "")
     if ":memory:" in name or "mode=memory" in name:
         raise ConfigurationError(
             f"SQLITE_DBNAME: {name!r} is an in-memory database, which no other "
             "process can read"
         )
-    options = {**dict(parse_qsl(query)), "uri": "true"} if query else {}
+    options = {**dict(parse_qsl(query)), "uri": "true"} if is_uri else {}
     return URL.create("sqlite", database=path, query=options)
