@@ -74,6 +74,11 @@ def unless(*items: DCBQueryItem, after: int | None = None) -> DCBAppendCondition
     return DCBAppendCondition(query(*items), after)
 
 
+def long_names(count: int) -> list[str]:
+    """Of 1,005 bytes each."""
+    return [f"{number:05}" + 250 * "\N{GRINNING FACE}" for number in range(count)]
+
+
 def positions(
     recorder: DCBRecorder, asked: DCBQuery | None = None, **bounds: int | None
 ) -> list[int]:
@@ -210,6 +215,24 @@ class TestQueries:
         asked = query(item(*map(str, range(30_001))))
         with pytest.raises(ProgrammingError, match="30001 types and tags"):
             recorder.read(asked)
+
+    @pytest.mark.needs(Capability.LIMITED_PACKETS)
+    def test_that_is_larger_than_a_packet(
+        self, recorder: SQLAlchemyDCBRecorder
+    ) -> None:
+        """Types are divided among statements."""
+        types = long_names(17_000)
+        asked = item("a", types=[*types, "T"])
+        assert sum(len(each.encode()) for each in types) > 2**24
+        recorder.append([event("a"), event("b")])
+        assert [each.position for each in recorder.read(query(asked))] == [1]
+        with pytest.raises(IntegrityError, match="position 1 "):
+            recorder.append([event()], unless(asked))
+
+    def test_tags_that_are_too_long(self, recorder: SQLAlchemyDCBRecorder) -> None:
+        tags = long_names(1_100)
+        with pytest.raises(ProgrammingError, match="1,105,500 bytes: at most 1,100,0"):
+            recorder.read(query(item(*tags)))
 
     def test_read_goes_as_far_as_its_head(
         self, recorder: SQLAlchemyDCBRecorder, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    create_engine,
     insert,
     select,
     text,
@@ -29,6 +31,7 @@ from eventsourcing_alchemy import (
     SQLAlchemyProjectionRunner,
     rebuild,
 )
+from eventsourcing_alchemy.dialects.urls import normalise_url
 from rebuilding.in_use import connected, names
 
 LONG = "a_table_" + 12 * "long_"
@@ -128,6 +131,12 @@ class InSchema(Named):
     children = Named.children.to_metadata(metadata, schema="reports")
 
 
+class Elsewhere(Named):
+    metadata: ClassVar[MetaData] = MetaData(schema="elsewhere")
+    parents = Named.parents.to_metadata(metadata, schema="elsewhere")
+    children = Named.children.to_metadata(metadata, schema="elsewhere")
+
+
 @pytest.fixture
 def schemas(backend: Backend) -> None:
     with connected(backend) as connection:
@@ -153,6 +162,31 @@ def test_schemas(
     with connected(backend) as connection:
         assert names(connection, schema) == before
     assert used(env, view_class, 1) == [1, 2, 3]
+
+
+@pytest.mark.needs(Capability.SCHEMAS)
+def test_schemas_that_an_engine_translates(
+    env: dict[str, str],
+    backend: Backend,
+    schemas: None,  # noqa: ARG001
+    topic_of: Callable[[object], str],
+) -> None:
+    """The view declares another one than it is in."""
+    engine = create_engine(
+        normalise_url(backend.url),
+        execution_options={
+            "schema_translate_map": {None: "billing", "elsewhere": "reports"}
+        },
+    )
+    env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(engine)
+    assert used(env, Elsewhere, 2) == [1, 2]
+    with connected(backend) as connection:
+        before = names(connection, "reports")
+    rebuild_named(env, Elsewhere)
+    with connected(backend) as connection:
+        assert names(connection, "reports") == before
+    assert used(env, Elsewhere, 1) == [1, 2, 3]
+    engine.dispose()
 
 
 @pytest.mark.needs(Capability.SCHEMAS)

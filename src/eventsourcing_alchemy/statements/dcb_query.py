@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from eventsourcing_alchemy.host import (
@@ -17,11 +18,19 @@ MOST_ITEMS = 100
 """Items that one statement looks for, at the most: some databases allow 500 parts."""
 
 MOST_PARAMETERS = 10_000
-"""Types and tags in one statement, at the most; an item is never divided."""
+"""Types and tags in one statement, at the most; the tags of an item belong together."""
 
+MOST_BYTES = 200_000
+"""The same in bytes: servers take no statement of any size, or close the connection."""
 
 MOST_NAMES = 30_000
 """Types and tags in a query, at the most."""
+
+MOST_BYTES_OF_TAGS = 1_100_000
+"""Bytes of the tags of an item, at the most."""
+
+FEW = 100
+"""Types and tags that are not too many for a statement, however long they are."""
 
 
 class ItemShape(NamedTuple):
@@ -44,8 +53,33 @@ class Item:
 
         Raises:
             DataError: if a type or tag is nothing that is ever stored.
+            ProgrammingError: if the tags are too long.
         """
-        return cls(_checked("type", item.types), _checked("tag", item.tags))
+        checked = cls(_checked("type", item.types), _checked("tag", item.tags))
+        if len(checked.tags) > FEW:
+            checked.refuse_long_tags()
+        return checked
+
+    def refuse_long_tags(self) -> None:
+        """Refuses tags that no statement has room for.
+
+        Raises:
+            ProgrammingError: names the limit.
+        """
+        size = _bytes(self.tags)
+        if size > MOST_BYTES_OF_TAGS:
+            msg = (
+                f"The tags of an item in the query have {size:,} bytes: at most "
+                f"{MOST_BYTES_OF_TAGS:,} are allowed"
+            )
+            raise ProgrammingError(msg)
+
+    def pieces(self) -> Iterator["Item"]:
+        """Items that together find the same, with few types each."""
+        for types in _chunks(self.types):
+            yield Item(types, self.tags)
+        if not self.types:
+            yield self
 
     @property
     def shape(self) -> ItemShape:
@@ -102,20 +136,23 @@ class Query:
     @cached_property
     def parts(self) -> Sequence["Query"]:
         """Queries that together find the same, each small enough for a statement."""
-        return list(self._parts()) or [self]
+        if len(self.items) <= MOST_ITEMS and sum(map(sum, self.shape)) <= FEW:
+            return [self]
+        return [Query(tuple(part)) for part in self._parts()]
 
-    def _parts(self) -> Iterator["Query"]:
+    def _parts(self) -> Iterator[Sequence[Item]]:
         part: list[Item] = []
-        size = 0
-        for item in self.items:
-            added = sum(item.shape)
-            if part and (len(part) == MOST_ITEMS or size + added > MOST_PARAMETERS):
-                yield Query(tuple(part))
-                part, size = [], 0
+        count = size = 0
+        for item in chain.from_iterable(item.pieces() for item in self.items):
+            count += sum(item.shape)
+            size += _bytes(item.types) + _bytes(item.tags)
+            is_full = len(part) == MOST_ITEMS
+            if part and (is_full or count > MOST_PARAMETERS or size > MOST_BYTES):
+                yield part
+                part, count = [], sum(item.shape)
+                size = _bytes(item.types) + _bytes(item.tags)
             part.append(item)
-            size += added
-        if part:
-            yield Query(tuple(part))
+        yield part
 
     def matches(self, event: DCBEvent) -> bool:
         """Whether it finds the event."""
@@ -124,3 +161,21 @@ class Query:
 
 def _checked(what: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(checked_names(what, names)))
+
+
+def _bytes(names: Sequence[str]) -> int:
+    return sum(len(name.encode()) for name in names)
+
+
+def _chunks(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The names in parts of which each fits into a statement."""
+    chunk: list[str] = []
+    size = 0
+    for name in names:
+        size += len(name.encode())
+        if chunk and (len(chunk) == MOST_PARAMETERS or size > MOST_BYTES):
+            yield tuple(chunk)
+            chunk, size = [], len(name.encode())
+        chunk.append(name)
+    if chunk:
+        yield tuple(chunk)

@@ -1,6 +1,6 @@
 """How the tables of a view are replaced by others that were built beside them."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -45,6 +45,15 @@ class Switch:
     old: Callable[[str], str]
     dialect: Dialect
     keeps_old: bool
+
+    @property
+    def schemas(self) -> Mapping[str | None, str]:
+        """The `schema_translate_map` of what is compiled for the tables."""
+        return {
+            each.table.schema: each.schema
+            for each in self.tables
+            if each.schema is not None
+        }
 
 
 class TableSwitch:

@@ -184,7 +184,7 @@ def _rename_foreign_key(
         added = str(
             AddConstraint(key, isolate_from_table=False).compile(
                 dialect=switch.dialect,
-                schema_translate_map={None: each.schema} if each.schema else None,
+                schema_translate_map=switch.schemas or None,
             )
         )
         _, _, action = added.partition(" ADD ")

@@ -128,6 +128,6 @@ def _rename(
         return
     connection.exec_driver_sql(f"DROP INDEX {quoted(connection, schema, new)}")
     statement = CreateIndex(index).compile(
-        dialect=switch.dialect, schema_translate_map={None: schema} if schema else None
+        dialect=switch.dialect, schema_translate_map=switch.schemas or None
     )
     connection.exec_driver_sql(str(statement))

@@ -19,6 +19,7 @@ from eventsourcing_alchemy.operations.rebuild.renaming import renamed
 from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewInUse
 from eventsourcing_alchemy.schema.namespaces import default_schema
 from eventsourcing_alchemy.schema.validation import LONGEST_NAME
+from eventsourcing_alchemy.upserts.plans import SCHEMAS
 
 
 def name_while_built(name: str) -> str:
@@ -124,5 +125,5 @@ class NewView:
 
 def _has_rows(connection: Connection, each: SwitchedTable, view: NewView) -> bool:
     query = select(1).select_from(each.table).limit(1)
-    options = {"schema_translate_map": {None: view.schema}}
+    options = {SCHEMAS: {**view.datastore.schemas, None: view.schema}}
     return connection.execute(query, execution_options=options).first() is not None
