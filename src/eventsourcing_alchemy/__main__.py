@@ -12,6 +12,7 @@ def main() -> None:
     """Runs the command line, or says how to install what it needs."""
     try:
         from eventsourcing_alchemy.cli.app import app
+        from eventsourcing_alchemy.cli.standard_output import whole_output
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _OF_EXTRA:
             raise
@@ -19,7 +20,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     else:
-        app(prog_name="eventsourcing-alchemy")
+        with whole_output():
+            app(prog_name="eventsourcing-alchemy")
         return
     sys.exit(_refusal(missing))
 

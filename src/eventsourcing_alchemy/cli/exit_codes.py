@@ -17,3 +17,6 @@ class ExitCode(IntEnum):
 
     UNREACHABLE = 3
     """The database cannot be reached, refuses, or lacks the tables."""
+
+    UNWRITABLE = 4
+    """Standard output is closed or full, or its reader has gone."""
