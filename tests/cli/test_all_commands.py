@@ -14,6 +14,8 @@ from cli.shop import DECLARED, Shop
 
 SECRET = "s3cr3t"  # noqa: S105
 
+TOO_MANY = str(2**70)
+
 FINE = [
     ("status",),
     ("events", "Shop"),
@@ -32,15 +34,24 @@ WRONG = [
     ("nonsense",),
     ("status", "nobody"),
     ("status", "--max-lag", "-1"),
+    ("status", "--max-lag", "nan"),
+    ("status", "--max-lag", "inf"),
+    ("status", "--watch", "--interval", "nan"),
+    ("status", "--watch", "--interval", "inf"),
     ("events",),
     ("events", "Nothing"),
     ("events", "Shop", "--aggregate", "x", "--topic", "t"),
     ("events", "Shop", "--after", "-1"),
+    ("events", "Shop", "--after", str(2**63)),
+    ("events", "Shop", "--limit", TOO_MANY),
     ("aggregate", "Shop", "nobody"),
+    ("aggregate", "Shop", "ID", "--limit", TOO_MANY),
     ("aggregate", "Shop", "x" * 300),
     ("topics", "Nothing"),
     ("dead-letters", "show", "sales", "1"),
+    ("dead-letters", "show", "sales", TOO_MANY),
     ("dead-letters", "show", "\udcff", "1"),
+    ("dead-letters", "list", "--limit", TOO_MANY),
     ("dead-letters", "list", "\udcff"),
     ("events", "\udcff"),
     ("status", "\udcff"),
@@ -48,6 +59,8 @@ WRONG = [
     ("dead-letters", "discard", "sales", "1", "--all"),
     ("dead-letters", "retry", "nobody", "1"),
     ("verify", "Nothing"),
+    ("verify", "--limit", TOO_MANY),
+    ("verify", "--limit", str(2**63 - 1)),
     ("verify", "--from", "nowhere"),
     ("copy", "Shop"),
     ("copy", "Shop", "--from", "nowhere"),
@@ -55,7 +68,9 @@ WRONG = [
     ("reset", "nobody", "--yes"),
     ("run",),
     ("run", "nobody"),
+    ("run", "sales", "--max-lag", "nan"),
     ("web", "--port", "x"),
+    ("web", "--interval", "inf"),
     ("doctor", "too much"),
     ("schema", "nonsense"),
 ]
@@ -137,8 +152,12 @@ def test_urls_that_are_wrong(tmp_path: Path, url: str) -> None:
 
 
 @pytest.mark.needs(Capability.SHARED)
-def test_a_reader_that_goes_away(shop: Shop, command_process: Command) -> None:
+@pytest.mark.parametrize("is_unbuffered", ["", "1"])
+def test_a_reader_that_goes_away(
+    shop: Shop, command_process: Command, is_unbuffered: str
+) -> None:
     """As `head` does."""
+    command_process.variables["PYTHONUNBUFFERED"] = is_unbuffered
     for _ in range(500):
         shop.add("x" * 200)
     with command_process.popen("events", "Shop", "--limit", "500") as process:
@@ -146,5 +165,5 @@ def test_a_reader_that_goes_away(shop: Shop, command_process: Command) -> None:
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
-        process.wait(30)
+        assert process.wait(30) == 4
         assert process.stderr.read() == ""

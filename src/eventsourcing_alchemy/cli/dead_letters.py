@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from eventsourcing_alchemy.cli.bounds import MOST
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.output import Output
 from eventsourcing_alchemy.cli.session import AsJson, session_of
@@ -50,7 +51,9 @@ def list_(
         list[str] | None, typer.Argument(help="Names of projections. Default: all.")
     ] = None,
     application: OfApplication = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most this many.")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Show at most this many.")
+    ] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters. The exit code is 1 if there are any."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from eventsourcing_alchemy.cli.bounds import MOST
 from eventsourcing_alchemy.cli.output import Output
 from eventsourcing_alchemy.cli.session import AsJson, session_of
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
@@ -19,11 +20,14 @@ from eventsourcing_alchemy.operations.events import (
     newest,
 )
 from eventsourcing_alchemy.operations.stored_records import StoredRecord, StoredState
+from eventsourcing_alchemy.schema.validation import HIGHEST
 
 COLUMNS = ("position", "recorded at", "aggregate", "version", "topic", "state")
 
 Application = Annotated[str, typer.Argument(help="Name of the application.")]
-Limit = Annotated[int, typer.Option(min=1, help="Show at most this many events.")]
+Limit = Annotated[
+    int, typer.Option(min=1, max=MOST, help="Show at most this many events.")
+]
 
 
 def events(
@@ -32,7 +36,9 @@ def events(
     after: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Show events after this position. Default: the newest ones."
+            min=0,
+            max=HIGHEST,
+            help="Show events after this position. Default: the newest ones.",
         ),
     ] = None,
     topic: Annotated[

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from eventsourcing_alchemy.cli.bounds import finite
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.health_server import serving
 from eventsourcing_alchemy.cli.probes import Runners, routes_of
@@ -56,7 +57,11 @@ def run(
     ] = "127.0.0.1",
     max_lag: Annotated[
         float,
-        typer.Option(min=0, help="/readyz answers 200 up to this lag, in seconds."),
+        typer.Option(
+            min=0,
+            callback=finite,
+            help="/readyz answers 200 up to this lag, in seconds.",
+        ),
     ] = 30.0,
     log_level: Annotated[
         LogLevel, typer.Option(help="Level of the log on standard error.")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from eventsourcing_alchemy.cli.bounds import LONGEST, finite
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.output import Output
 from eventsourcing_alchemy.cli.session import AsJson, session_of
@@ -44,14 +45,19 @@ def status(
     max_lag: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Exit with 1 if a projection is further behind, in seconds."
+            min=0,
+            callback=finite,
+            help="Exit with 1 if a projection is further behind, in seconds.",
         ),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Refresh until interrupted, and show rates.")
     ] = False,
     interval: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between refreshes.")
+        float,
+        typer.Option(
+            min=0.1, max=LONGEST, callback=finite, help="Seconds between refreshes."
+        ),
     ] = 2.0,
     as_json: AsJson = False,
 ) -> None:

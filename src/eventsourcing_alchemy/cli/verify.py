@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from eventsourcing_alchemy.cli.bounds import MOST
 from eventsourcing_alchemy.cli.copy import settings_in
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.progress import shown_progress
@@ -41,7 +42,7 @@ def verify(
         ),
     ] = False,
     limit: Annotated[
-        int, typer.Option(min=1, help="Show at most this many discrepancies.")
+        int, typer.Option(min=1, max=MOST, help="Show at most this many discrepancies.")
     ] = 100,
     as_json: AsJson = False,
 ) -> None:

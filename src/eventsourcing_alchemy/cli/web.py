@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from eventsourcing_alchemy.cli.bounds import LONGEST, finite
 from eventsourcing_alchemy.cli.session import session_of
 from eventsourcing_alchemy.errors import missing_extra
 from eventsourcing_alchemy.web import INTERVAL, LOOPBACK, create_app
@@ -35,7 +36,12 @@ def web(
     ] = None,
     interval: Annotated[
         float,
-        typer.Option(min=1, help="Seconds between two measurements of projections."),
+        typer.Option(
+            min=1,
+            max=LONGEST,
+            callback=finite,
+            help="Seconds between two measurements of projections.",
+        ),
     ] = INTERVAL,
 ) -> None:
     """Serve the web page until interrupted."""
