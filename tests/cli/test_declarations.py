@@ -85,6 +85,11 @@ def test_a_projection_that_is_an_application(tmp_path: Path) -> None:
         (topics("x:Y") + "poison = {attempts = 0}", "attempts is 0: expected 1"),
         (topics("x:Y") + "poison = {attempts = '5'}", "attempts is '5': expected int"),
         (topics("x:Y") + "poison = {tries = 1}", "poison.tries is unknown"),
+        (topics("x:Y") + "lease_duration = 'x'", "one.lease_duration is 'x'"),
+        (topics("x:Y") + "lease_duration = nan", "one.lease_duration is nan"),
+        (topics("x:Y") + "frozen_after = '1'", "one.frozen_after is '1'"),
+        (topics("x:Y") + "batch_size = 1.5", "one.batch_size is 1.5: expected int"),
+        (topics("x:Y") + "batch_size = 0", "one.batch_size is 0: expected 1"),
         ("application = ", "cannot be read"),
     ],
 )
@@ -97,6 +102,7 @@ def test_what_cannot_be_used(tmp_path: Path, text: str, problem: str) -> None:
     ("projection", "problem"),
     [
         ("nowhere:Y", "one.projection: .*nowhere"),
+        ("", "one.projection: Empty module name"),
         (f"{HERE}:Shop", "expected a subclass of Projection or Event"),
         (f"{HERE}:declared", "expected a subclass of Projection or Event"),
         (construct_topic(AggregateEventCountersProjection), "one.view is missing"),

@@ -56,6 +56,17 @@ def test_help_and_wrong_use(anywhere: Command) -> None:
     anywhere("status", "--nonsense", code=2)
 
 
+def test_a_file_that_is_not_of_text(anywhere: Command, tmp_path: Path) -> None:
+    file = tmp_path / "database.env"
+    file.write_bytes("PASSWORD=Läden".encode("latin-1"))
+    for arguments in (
+        ("--env-file", str(file), "status"),
+        ("copy", "Shop", "--from", str(file)),
+        ("verify", "Shop", "--from", str(file)),
+    ):
+        assert f"{file} cannot be read" in anywhere(*arguments, code=2).stderr
+
+
 def test_variables_from_a_file(anywhere: Command, tmp_path: Path) -> None:
     file = tmp_path / "database.env"
     file.write_text(f"# a comment\nSQLALCHEMY_URL=sqlite:///{tmp_path}/$other.db\n")

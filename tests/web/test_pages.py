@@ -269,7 +269,7 @@ class TestDeadLetters:
     def test_are_read_only_by_default(
         self, page: Page, serve: Serve, config: Path
     ) -> None:
-        url = serve(config=config)
+        url = serve(config=str(config))
         page.goto(f"{url}/dead-letters")
         page.locator("td.num a").first.click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("position 2")

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +10,11 @@ from threading import Event
 from typing import Annotated, Any
 
 import typer
-from dotenv import dotenv_values
 
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.output import Output
 from eventsourcing_alchemy.cli.progress import shown_progress
-from eventsourcing_alchemy.cli.session import AsJson, session_of
+from eventsourcing_alchemy.cli.session import AsJson, session_of, settings_in
 from eventsourcing_alchemy.operations.discrepancies import VerificationError
 from eventsourcing_alchemy.operations.transfer import copy as transfer
 from eventsourcing_alchemy.operations.transfer.run import Copied
@@ -72,12 +71,6 @@ def copy(
             return
     _show_differences(output, application, different)
     raise typer.Exit(ExitCode.FOUND)
-
-
-def settings_in(file: Path) -> Mapping[str, str]:
-    """The variables of a file, alone."""
-    values = dotenv_values(file, interpolate=False)
-    return {name: value or "" for name, value in values.items()}
 
 
 @contextmanager

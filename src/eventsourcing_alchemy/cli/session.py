@@ -1,7 +1,7 @@
 """What the global options say, for all commands."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,5 +117,18 @@ def load_env_file(path: Path) -> None:
     Args:
         path: lines of NAME=value, as in Docker's and systemd's files.
     """
-    for name, value in dotenv_values(path, interpolate=False).items():
-        os.environ.setdefault(name, value or "")
+    for name, value in settings_in(path).items():
+        os.environ.setdefault(name, value)
+
+
+def settings_in(path: Path) -> Mapping[str, str]:
+    """The variables of a file, alone.
+
+    Raises:
+        ConfigurationError: if the file cannot be read.
+    """
+    try:
+        values = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    return {name: value or "" for name, value in values.items()}

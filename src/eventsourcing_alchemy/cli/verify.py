@@ -10,10 +10,9 @@ from typing import Annotated
 import typer
 
 from eventsourcing_alchemy.cli.bounds import MOST
-from eventsourcing_alchemy.cli.copy import settings_in
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.progress import shown_progress
-from eventsourcing_alchemy.cli.session import AsJson, session_of
+from eventsourcing_alchemy.cli.session import AsJson, session_of, settings_in
 from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.transfer.copy import compare

@@ -12,6 +12,7 @@ from eventsourcing_alchemy.host import (
     DCBApplication,
     EventSourcedProjection,
     PersistenceError,
+    ProgrammingError,
     Projection,
     TopicError,
     TrackingRecorder,
@@ -19,13 +20,15 @@ from eventsourcing_alchemy.host import (
 )
 from eventsourcing_alchemy.operations.projected_views import view_of
 from eventsourcing_alchemy.resilience.backoff import Backoff
+from eventsourcing_alchemy.runners.lease import checked_duration
 from eventsourcing_alchemy.runners.poison_policy import PoisonPolicy
 
 TABLE = "tool.eventsourcing-alchemy.projections"
 """Where projections are declared."""
 
 _TEXTS = {"application", "projection", "view"}
-_OF_RUNNERS = {"lease_duration", "frozen_after", "batch_size"}
+_DURATIONS = {"lease_duration", "frozen_after"}
+_OF_RUNNERS = _DURATIONS | {"batch_size"}
 _POISON = {"attempts", "dead_letter", "first_pause", "longest_pause"}
 
 T = TypeVar("T")
@@ -107,7 +110,7 @@ class Declaration:
         topic = self.topics[key]
         try:
             found = resolve_topic(topic)
-        except TopicError as error:
+        except (TopicError, ValueError) as error:  # The latter of an empty one.
             raise ConfigurationError(f"{self._at(key)}: {error}") from error
         if isinstance(found, type) and issubclass(found, bases):
             return found
@@ -145,10 +148,26 @@ def _declaration(name: str, content: Any, file: Path) -> Declaration:
             problem = f"is {topics[key]!r}" if key in topics else "is missing"
             msg = f"{file}: {where}.{key} {problem}: expected a topic, 'module:Class'"
             raise ConfigurationError(msg)
-    options = {key: table[key] for key in sorted(_OF_RUNNERS) if key in table}
+    options = _options(table, f"{file}: {where}")
     poison = _table(table.get("poison", {}), file, f"{where}.poison")
     policy = _policy(poison, f"{file}: {where}.poison")
     return Declaration(name, file, topics, policy, options)
+
+
+def _options(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    try:
+        for key in sorted(_DURATIONS & content.keys()):
+            found[key] = _typed(content, key, 0.0, float)
+        if "lease_duration" in found:
+            checked_duration("lease_duration", found["lease_duration"])
+        if "batch_size" in content:
+            found["batch_size"] = size = _typed(content, "batch_size", 1, int)
+            if size < 1:
+                raise ProgrammingError(f"batch_size is {size}: expected 1 or more")
+    except (TypeError, PersistenceError) as error:
+        raise ConfigurationError(f"{where}.{error}") from None
+    return found
 
 
 def _policy(content: Mapping[str, Any], where: str) -> PoisonPolicy:

@@ -26,7 +26,7 @@ def create_app(
     allow_actions: bool = False,
     hosts: Sequence[str] = LOOPBACK,
     authenticate: "Authenticate | None" = None,
-    config: Path | None = None,
+    config: Path | str | None = None,
     interval: float = INTERVAL,
 ) -> "Starlette":
     """Returns the web page as an ASGI application, to serve or to mount.
@@ -51,7 +51,7 @@ def create_app(
         ConfigurationError: if the extra `web` is not installed, or the file cannot be
             used.
     """
-    declared = tuple(declarations(config).values()) if config is not None else ()
+    declared = () if config is None else tuple(declarations(Path(config)).values())
     try:
         from eventsourcing_alchemy.web.application import application
         from eventsourcing_alchemy.web.site import Site
