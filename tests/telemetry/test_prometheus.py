@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import sleep
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,6 +16,8 @@ from eventsourcing_alchemy import (
     instrument,
     instrumentation,
 )
+from eventsourcing_alchemy.errors import CannotConnectError
+from eventsourcing_alchemy.operations.telemetry import projections
 from eventsourcing_alchemy.operations.telemetry.prometheus import PrometheusMetrics
 from factories import OpenFactory
 from positions import Positions
@@ -66,6 +69,26 @@ def test_what_is_in_the_database(
         undo()
     assert found["eventsourcing_application_position"] == {("Application",): 2}
     assert "eventsourcing_append_events_total" not in found
+
+
+def test_an_outage_is_noticed_once(
+    datastore: SQLAlchemyDatastore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by each gauge, though that takes longer than the interval."""
+    asked = []
+
+    def fail(datastore: SQLAlchemyDatastore) -> None:
+        asked.append(datastore)
+        sleep(0.6)
+        raise CannotConnectError("it is away")
+
+    monkeypatch.setattr(projections, "overview", fail)
+    metrics = PrometheusMetrics(datastore, interval=0.5, of_process=False)
+    try:
+        metrics.text()
+    finally:
+        metrics.close()
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Questions whose answer may not come: of who asks, nobody waits for ever."""
 
 from collections.abc import Callable
+from math import inf
 from threading import Lock, Thread
 from time import monotonic
 from typing import Generic, TypeVar
@@ -13,7 +14,7 @@ class Asking(Generic[T]):
 
     Args:
         ask: asks the database, and raises nothing.
-        interval: seconds between two questions, at the least.
+        interval: seconds between an answer and the next question, at the least.
         patience: seconds after a question in which to wait for its answer.
         name: of the thread.
     """
@@ -28,6 +29,7 @@ class Asking(Generic[T]):
         self._lock = Lock()
         self._thread = Thread()
         self._asked_at: float | None = None
+        self._answered_at = -inf
         self._answer: T | None = None
 
     def answer(self) -> T | None:
@@ -42,7 +44,8 @@ class Asking(Generic[T]):
 
     def _last_thread(self) -> Thread:
         with self._lock:
-            is_due = self._asked_at is None or self.silent_for() >= self._interval
+            # Since the answer: in an outage, each takes longer than the interval.
+            is_due = monotonic() - self._answered_at >= self._interval
             if is_due and not self._thread.is_alive():
                 # Nobody waits for it at the end of the process.
                 self._thread = Thread(target=self._run, name=self._name, daemon=True)
@@ -52,3 +55,4 @@ class Asking(Generic[T]):
 
     def _run(self) -> None:
         self._answer = self._ask()
+        self._answered_at = monotonic()
