@@ -32,16 +32,11 @@ def current(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _sentence(status: SchemaStatus) -> str:
-    revision = status.revision or "no revision"
     if status.is_current and status.problem is not None:
         return f"All tables exist, but the revision cannot be read: {status.problem}"
     if status.is_current:
-        return f"The schema is at {revision}, which is current."
-    lacking = f", and lacks {', '.join(status.missing)}" if status.missing else ""
-    return (
-        f"The schema is at {revision} instead of {status.head}{lacking}: "
-        f"{status.remedy}."
-    )
+        return f"The schema is at {status.revision}, which is current."
+    return f"{status}."
 
 
 @app.command()
@@ -56,13 +51,14 @@ def upgrade(context: typer.Context, as_json: AsJson = False) -> None:
         output.document("schema upgrade", before=before, after=after)
     elif before.is_current:
         output.say(f"The schema was at {after.revision}: nothing to upgrade.")
-    else:
+    elif before.revision != after.revision:
         output.say(
             f"Upgraded the schema from {before.revision or 'nothing'} to "
             f"{after.revision}."
         )
         for each in before.missing:
-            output.say(f"Created {each}.")
+            if each not in after.missing:
+                output.say(f"Created {each}.")
     if not after.is_current:
         output.tell(_sentence(after))
         raise typer.Exit(ExitCode.FOUND)

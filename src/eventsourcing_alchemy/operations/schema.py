@@ -48,7 +48,18 @@ class SchemaStatus:
         """What to do unless it is current."""
         if self.is_newer:
             return "upgrade the package eventsourcing-alchemy, which is older"
+        if self.revision == self.head:
+            return (
+                "restore them, or create missing tables again by 'alembic stamp base' "
+                "and 'alembic upgrade head'"
+            )
         return "run 'eventsourcing-alchemy schema upgrade'"
+
+    def __str__(self) -> str:
+        revision = self.revision or "no revision"
+        instead = "" if self.revision == self.head else f" instead of {self.head}"
+        lacking = f", and lacks {', '.join(self.missing)}" if self.missing else ""
+        return f"The schema is at {revision}{instead}{lacking}: {self.remedy}"
 
     @property
     def is_current(self) -> bool:
@@ -133,8 +144,7 @@ def schema_differences(datastore: SQLAlchemyDatastore) -> Sequence[str]:
     """
     status = schema_status(datastore)
     if not status.is_current:
-        found = f"the revision is {status.revision}, not {status.head}: {status.remedy}"
-        return [found, *(f"{each} is missing" for each in status.missing)]
+        return [str(status), *(f"{each} is missing" for each in status.missing)]
     schema = datastore.schema
 
     def look(reader: Reader) -> Sequence[str]:
