@@ -53,6 +53,14 @@ def test_a_table_that_is_gone(backend: Backend, command: Command) -> None:
     assert "es_leases" in command("status", code=3).stderr
 
 
+def test_several_revisions(backend: Backend, command: Command) -> None:
+    command("schema", "upgrade")
+    execute(backend, "INSERT INTO es_alembic_version VALUES ('es_0002')")
+    for each in ("current", "check", "upgrade"):
+        problem = command("schema", each, code=3).stderr
+        assert "es_alembic_version has several rows: delete all but" in problem
+
+
 def test_an_older_revision(backend: Backend, command: Command) -> None:
     command("schema", "upgrade")
     execute(backend, "UPDATE es_alembic_version SET version_num = 'es_0002'")

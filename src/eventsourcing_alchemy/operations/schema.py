@@ -16,6 +16,7 @@ from eventsourcing_alchemy.resilience.error_classification import (
     error_kind_of,
 )
 from eventsourcing_alchemy.schema.migrate import (
+    VERSION_TABLE,
     current_revision,
     differences,
     head_revision,
@@ -95,10 +96,16 @@ def schema_status(datastore: SQLAlchemyDatastore) -> SchemaStatus:
 
 
 def _status(connection: Connection, schema: str | None) -> SchemaStatus:
+    # With the package, it would take as long to import as all the rest.
+    from alembic.util import CommandError
+
     lacking = missing(connection, schema)
     try:
         with translated(), connection.begin_nested():
             revision = current_revision(connection, schema)
+    except CommandError as error:
+        msg = f"{VERSION_TABLE} has several rows: delete all but the newest revision"
+        raise ProgrammingError(msg) from error
     except DatabaseError as error:
         if error_kind_of(error, dialect_of(connection)) is not ErrorKind.REFUSED:
             raise
