@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -212,3 +213,11 @@ def test_what_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ConfigurationError, match=r"eventsourcing-alchemy\[web\]"):
         create_app(datastore)
+
+
+def test_a_path_as_text(datastore: SQLAlchemyDatastore, tmp_path: Path) -> None:
+    file = tmp_path / "projections.toml"
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        create_app(datastore, config=str(file))
+    file.write_text("", encoding="utf-8")
+    create_app(datastore, config=str(file))

@@ -132,7 +132,9 @@ def _schema(datastore: SQLAlchemyDatastore) -> Findings:
     if status.is_current:
         yield Finding("schema", Level.OK, f"at {status.revision}, which is current")
         return
-    text = f"at {status.revision or 'no revision'}, not {status.head}"
+    text = f"at {status.revision or 'no revision'}"
+    if status.revision != status.head:
+        text += f", not {status.head}"
     if status.missing:
         text += f", and lacks {', '.join(status.missing)}"
     level = Level.ERROR if status.missing else Level.WARNING
