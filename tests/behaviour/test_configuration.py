@@ -135,6 +135,7 @@ def test_wrong_urls(url: str, problem: str) -> None:
         (f"postgresql://u:p@{SECRET}@host/db", "percent-encoded"),
         ("postgresql+asyncpg://u@host/db", "a driver for asyncio"),
         ("sqlite+aiosqlite:///db", "a driver for asyncio"),
+        ("mariadb://root@127.0.0.1", "names no database: expected 'mariadb.pymysql:"),
     ],
 )
 def test_urls_that_would_fail_later(url: str, problem: str) -> None:
@@ -149,6 +150,8 @@ def test_urls_that_would_fail_later(url: str, problem: str) -> None:
         "mysql+pymysql://root:{}@127.0.0.1:1/db?connect_timeout=abc",
         "mysql+pymysql://root:{}@127.0.0.1:1/db?connect_timeout=1&connect_timeout=2",
         "mysql+pymysql://root:{}@127.0.0.1:1/db?nonesuch=1",
+        "mysql+pymysql://root:{}@127.0.0.1:1/db?named_pipe=true",
+        "mysql+pymysql://root:{}@127.0.0.1:1/db?use_unicode=0",
         "mysql+pymysql://root:{}@127.0.0.1:1/db?ssl_ca=/nonesuch",
         "mysql+pymysql://root:{}@127.0.0.1:1/db?connect_timeout=2.5",
         "mysql+pymysql://root:{}@127.0.0.1:1/db?charset=nonesuch",
@@ -212,6 +215,15 @@ def test_options_that_nobody_understands_are_not_tried_again(
         engine.connect()
     kind = error_kind_of(failure.value, dialect_for(engine.name))
     assert kind in {ErrorKind.REFUSED, ErrorKind.LASTING}
+
+
+@pytest.mark.needs(Capability.PREPARED_PLANS)
+def test_option_that_changes_answers(
+    backend: Backend, open_factory: OpenFactory
+) -> None:
+    url = f"{backend.url}?row_factory=x"
+    with pytest.raises(ConfigurationError, match="check the options in the URL"):
+        open_factory(SQLALCHEMY_URL=url).application_recorder()
 
 
 @pytest.mark.parametrize("value", ["-1", "2.5", "never"])

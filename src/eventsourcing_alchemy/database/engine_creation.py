@@ -43,7 +43,7 @@ def created_engine(settings: Settings) -> Engine:
         options["creator"] = partial(_call_creator, creator)
     try:
         dialect = dialect_for(settings.url.get_backend_name())
-        dialect.refuse_other_drivers(settings.url)
+        dialect.refuse_url(settings.url, settings.schema)
         options |= dialect.engine_options(settings.url, settings.lock_timeout)
         return create_engine(settings.url, **options)
     except ImportError as error:

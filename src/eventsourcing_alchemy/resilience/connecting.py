@@ -17,7 +17,15 @@ from eventsourcing_alchemy.resilience.cancellation import Attempt, Interruption
 _connecting = local()
 """For each thread, what may interrupt it while it connects."""
 
-_WRONG_OPTIONS = TypeError, ValueError, FileNotFoundError, AttributeError, LookupError
+_WRONG_OPTIONS = (
+    TypeError,
+    ValueError,
+    FileNotFoundError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NotImplementedError,
+)
 """How drivers fail with them: PyMySQL has no attribute of a charset that is none."""
 
 
@@ -30,6 +38,7 @@ def connect(engine: Engine, interruption: Interruption | None = None) -> Connect
 
     Raises:
         CannotConnectError: if there is none.
+        ConfigurationError: if SQLAlchemy does not understand what it answers.
         WaitInterruptedError: if the interruption is set.
     """
     _connecting.interruption = interruption
@@ -37,6 +46,12 @@ def connect(engine: Engine, interruption: Interruption | None = None) -> Connect
         return engine.connect()
     except exc.DBAPIError as error:
         raise CannotConnectError(str(error.orig)) from error
+    except TypeError as error:  # SQLAlchemy got another value than it expects.
+        msg = (
+            f"A new connection is of no use: {text_of(error)}: check the options in "
+            "the URL, and what listens for connections"
+        )
+        raise ConfigurationError(msg) from error
     finally:
         _connecting.interruption = None
 

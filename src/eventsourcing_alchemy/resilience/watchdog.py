@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from sys import is_finalizing
 from threading import Condition, RLock, Thread, current_thread
 from time import monotonic
 from typing import Any
@@ -142,6 +143,8 @@ class Watchdog:
 
     def end(self, operation: Operation) -> None:
         """Watches it no more."""
+        if is_finalizing():  # The thread is gone, perhaps in the midst of its work.
+            return
         with self._lock:
             self.operations.discard(operation.reference)
             if self._is_closed:

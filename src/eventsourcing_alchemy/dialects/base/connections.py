@@ -25,11 +25,15 @@ class Connections:
     drivers: ClassVar[Sequence[str]] = ()
     """SQLAlchemy's names of the drivers that are tested; none for any."""
 
-    def refuse_other_drivers(self, url: URL) -> None:
-        """Makes sure that the driver is one that is tested, if any is.
+    def refuse_url(self, url: URL, schema: str | None) -> None:  # noqa: ARG002
+        """Makes sure that a URL can be used, and its driver is one that is tested.
+
+        Args:
+            url: of the database.
+            schema: that the tables are in, None for the default one.
 
         Raises:
-            ConfigurationError: if it is not.
+            ConfigurationError: if it cannot, or it is another driver.
         """
         if self.drivers and url.get_dialect().driver not in self.drivers:
             backend = url.get_backend_name()

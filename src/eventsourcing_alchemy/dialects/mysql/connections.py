@@ -13,6 +13,7 @@ from eventsourcing_alchemy.dialects.base.connections import Connections
 from eventsourcing_alchemy.dialects.base.pool_listeners import listen_to_pool
 from eventsourcing_alchemy.dialects.mysql.watching_cursor import watch_transactions
 from eventsourcing_alchemy.dialects.urls import checked_integer
+from eventsourcing_alchemy.errors import ConfigurationError
 
 CONNECT_TIMEOUT = 10
 """Seconds, where the URL does not say."""
@@ -22,6 +23,19 @@ class MySQLConnections(Connections):
     """READ COMMITTED, and timeouts."""
 
     drivers = ("pymysql", "mysqldb", "mysqlconnector", "mariadbconnector")
+
+    def refuse_url(self, url: URL, schema: str | None) -> None:
+        """Also without a database, and where texts would come as bytes."""
+        super().refuse_url(url, schema)
+        if not url.database and schema is None:
+            msg = (
+                "SQLALCHEMY_URL names no database: expected "
+                f"'{url.drivername}://host/name', or set SQLALCHEMY_SCHEMA"
+            )
+            raise ConfigurationError(msg)
+        if url.query.get("use_unicode") in {"0", "false", "False"}:
+            msg = "SQLALCHEMY_URL: the option use_unicode does not fit: leave it out"
+            raise ConfigurationError(msg)
 
     def engine_options(self, url: URL, lock_timeout: float) -> dict[str, Any]:  # noqa: ARG002
         """READ COMMITTED: polls see new rows, and no gaps are locked."""
