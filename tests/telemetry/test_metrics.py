@@ -308,6 +308,26 @@ class TestInstrument:
         assert collected.metrics() == {}
         collected.close()
 
+    def test_ends_by_the_next_one(
+        self, open_factory: OpenFactory, datastore: SQLAlchemyDatastore
+    ) -> None:
+        """Whose end is its own, not that of the one before."""
+        one, other = Collected(), Collected()
+        undo_one = instrument(datastore, meter_provider=one.meter_provider)
+        undo_other = instrument(datastore, meter_provider=other.meter_provider)
+        undo_one()
+        open_factory().application_recorder().insert_events(new_events())
+        assert one.metrics() == {}
+        assert "eventsourcing.append.events" in other.metrics()
+        undo_other()
+        for each in (one, other):
+            each.close()
+
+    def test_takes_datastores_alone(self, datastore: SQLAlchemyDatastore) -> None:
+        wrong: Any = datastore.engine
+        with pytest.raises(ProgrammingError, match="with a Engine: pass datastores"):
+            instrument(wrong)
+
     def test_needs_an_interval(self) -> None:
         for interval in (0, -1):
             with pytest.raises(ProgrammingError, match=f"interval is {interval}"):

@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import pytest
 from eventsourcing.dcb.api import DCBEvent
-from eventsourcing.persistence import StoredEvent, Tracking
+from eventsourcing.persistence import DataError, StoredEvent, Tracking
 from sqlalchemy import Executable, Table, delete, insert, select, update
 
 from backends import Capability
-from eventsourcing_alchemy import SQLAlchemyFactory, metadata
+from eventsourcing_alchemy import SQLAlchemyDCBRecorder, SQLAlchemyFactory, metadata
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.reading import UnknownNameError
 from eventsourcing_alchemy.operations.verification import (
@@ -324,6 +324,26 @@ def test_missing_and_wrong_tags(tagged: SQLAlchemyDatastore) -> None:
         ("Tagged", 9, hidden.format("tag8")),
         ("Tagged", 9, wrong.format("tag8", "U")),
     ]
+
+
+@pytest.mark.parametrize("damaged", ["[", '{"tag": 1}', "[7]"])
+def test_tags_that_are_damaged(tagged: SQLAlchemyDatastore, damaged: str) -> None:
+    execute(
+        tagged,
+        update(dcb_events).where(dcb_events.c.position == 3).values(tags=damaged),
+    )
+    wrong = "es_dcb_tags has tag {!r} of type 'T', but no such event"
+    assert sorted(found(tagged, "Tagged")) == sorted(
+        [
+            ("Tagged", 3, "has tags that are no JSON array of texts: reads fail there"),
+            ("Tagged", 3, wrong.format("tag")),
+            ("Tagged", 3, wrong.format("tag2")),
+        ]
+    )
+    recorder = SQLAlchemyDCBRecorder(tagged, "Tagged")
+    assert len(list(recorder.read(limit=2))) == 2
+    with pytest.raises(DataError, match="event at position 3 are damaged"):
+        list(recorder.read(after=1))
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ def read(datastore: SQLAlchemyDatastore, look: Callable[[Reader], T]) -> T:
     # Outside of the handler: what failed because of that says nothing more.
     msg = (
         f"The database lacks {', '.join(lacking)}: run "
-        f"'eventsourcing-alchemy schema upgrade', or 'alembic upgrade head'"
+        f"'eventsourcing-alchemy schema upgrade', which also tells what to do about "
+        f"tables that were lost, or 'alembic upgrade head'"
     )
     raise MissingTablesError(msg)
 

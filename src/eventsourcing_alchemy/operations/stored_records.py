@@ -10,7 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
+from eventsourcing_alchemy.host import DataError
 from eventsourcing_alchemy.operations.reading import in_utc
+from eventsourcing_alchemy.statements.row_mapping import tags_of
 
 DEEPEST = 100
 """Lists and objects within each other: who writes them recurs, and has an end."""
@@ -61,10 +63,19 @@ def stored_record(row: Row[Any]) -> StoredRecord:
         aggregate_id=row.aggregate_id,
         version=row.version,
         topic=row.topic,
-        tags=() if row.tags is None else tuple(json.loads(row.tags)),
+        tags=_tags(row),
         recorded_at=in_utc(row.recorded_at),
         state=stored_state(row.size, row.state),
     )
+
+
+def _tags(row: Row[Any]) -> Sequence[str]:
+    if row.tags is None:
+        return ()
+    try:
+        return tags_of(row.position, row.tags)
+    except DataError:  # What is damaged is shown as it is.
+        return (row.tags,)
 
 
 def stored_state(size: int, state: bytes | None) -> StoredState:

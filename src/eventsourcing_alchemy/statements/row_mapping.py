@@ -4,13 +4,14 @@ Their constructors take twice as long, because the records are frozen: each valu
 set by a call. Where a page has 500 of them, that is what reading spends its time on.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import MISSING, fields
 from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from eventsourcing_alchemy.host import Notification, StoredEvent
+from eventsourcing_alchemy.host import DataError, Notification, StoredEvent
 from eventsourcing_alchemy.statements.compiled import Rows
 
 
@@ -90,3 +91,26 @@ def age(row: Sequence[Any] | None) -> float | None:
     )
     seconds: float = (now - recorded_at).total_seconds()
     return max(0.0, seconds)
+
+
+def tags_of(position: int, stored: str) -> list[str]:
+    """The tags of an event, in their order.
+
+    Args:
+        position: of the event.
+        stored: in its row.
+
+    Raises:
+        DataError: names the event, if what is stored are no tags.
+    """
+    try:
+        tags = json.loads(stored)
+    except ValueError:
+        tags = None
+    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+        return tags
+    msg = (
+        f"The tags of the event at position {position} are damaged: {stored!r} is no "
+        "JSON array of texts. Restore the row from a backup, or correct it"
+    )
+    raise DataError(msg)

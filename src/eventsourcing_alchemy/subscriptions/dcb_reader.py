@@ -1,6 +1,5 @@
 """Reading events with tags in the order of their positions."""
 
-import json
 from collections import deque
 from collections.abc import Sequence
 
@@ -113,7 +112,9 @@ class DCBReader:
 
 def _events(rows: Rows) -> list[DCBSequencedEvent]:
     return [
-        DCBSequencedEvent(DCBEvent(type_, bytes(data), json.loads(tags)), position)
+        DCBSequencedEvent(
+            DCBEvent(type_, bytes(data), row_mapping.tags_of(position, tags)), position
+        )
         for position, type_, data, tags in rows
     ]
 

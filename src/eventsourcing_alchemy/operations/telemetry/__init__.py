@@ -1,11 +1,12 @@
 """Metrics and traces, by OpenTelemetry. It is imported where they are wanted only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from eventsourcing_alchemy import instrumentation
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.errors import missing_extra
+from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.runners.lease import checked_duration
 
 if TYPE_CHECKING:
@@ -40,9 +41,11 @@ def instrument(
 
     Raises:
         ConfigurationError: if `opentelemetry-api` is not installed.
-        ProgrammingError: if the interval is not above 0.
+        ProgrammingError: if the interval is not above 0, or you pass anything else
+            than datastores.
     """
     checked_duration("interval", interval)
+    _refuse_others(datastores)
     try:
         from opentelemetry import metrics, trace
     except ModuleNotFoundError as error:
@@ -55,16 +58,39 @@ def instrument(
 
     meter = metrics.get_meter(SCOPE, meter_provider=meter_provider)
     tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+    _end_last()
     gauges = ProjectionGauges(meter, datastores, interval)
     close_pools = observe_pools(meter)
-    instrumentation.install(TellingObserver(meter, tracer))
+    observer = TellingObserver(meter, tracer)
+    instrumentation.install(observer)
 
     def undo() -> None:
-        instrumentation.install(instrumentation.NOBODY)
+        if instrumentation.observer is observer:
+            instrumentation.install(instrumentation.NOBODY)
         close_pools()
         gauges.close()
 
+    _undo.append(undo)
     return undo
+
+
+_undo: list[Callable[[], None]] = []
+"""Ends the last measurement."""
+
+
+def _end_last() -> None:
+    while _undo:
+        _undo.pop()()
+
+
+def _refuse_others(datastores: Sequence[object]) -> None:
+    for each in datastores:
+        if not isinstance(each, SQLAlchemyDatastore):
+            msg = (
+                f"instrument() was called with a {type(each).__name__}: pass "
+                "datastores, such as app.recorder.datastore"
+            )
+            raise ProgrammingError(msg)
 
 
 SCOPE = "eventsourcing_alchemy"

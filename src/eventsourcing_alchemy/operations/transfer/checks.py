@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from eventsourcing_alchemy.host import DataError
 from eventsourcing_alchemy.operations.transfer.layouts import TAGGED, TEXTS, Layout
-from eventsourcing_alchemy.operations.transfer.tags import tags_of
+from eventsourcing_alchemy.operations.transfer.tags import each_tag
 from eventsourcing_alchemy.schema.validation import LONGEST_TOPIC, checked_name
 from eventsourcing_alchemy.statements.compiled import Rows
 
@@ -34,7 +34,7 @@ def check_texts(layout: Layout, rows: Rows) -> None:
 def _check(layout: Layout, rows: Rows) -> None:
     if layout is TAGGED:
         _check_names("type", _values(layout, "type", rows))
-        _check_names("tag", {tag for row in rows for tag in tags_of(row)})
+        _check_names("tag", {tag for row in rows for tag in each_tag(row)})
         return
     for topic in _values(layout, "topic", rows):
         checked_name("topic", topic, LONGEST_TOPIC)

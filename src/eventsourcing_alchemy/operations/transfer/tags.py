@@ -1,11 +1,11 @@
 """The rows of tags that belong to rows of events."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from eventsourcing_alchemy.operations.transfer.layouts import TAGGED
 from eventsourcing_alchemy.statements.compiled import Rows
+from eventsourcing_alchemy.statements.row_mapping import tags_of
 
 COLUMNS = ("application_id", "tag", "position", "type")
 """Of a row of `es_dcb_tags`."""
@@ -13,9 +13,13 @@ COLUMNS = ("application_id", "tag", "position", "type")
 _TYPE, _TAGS = TAGGED.columns.index("type"), TAGGED.columns.index("tags")
 
 
-def tags_of(row: Sequence[Any]) -> list[str]:
-    """The tags of an event, each once."""
-    return list(dict.fromkeys(json.loads(row[_TAGS])))
+def each_tag(row: Sequence[Any]) -> list[str]:
+    """The tags of an event, each once.
+
+    Raises:
+        DataError: if what is stored are no tags.
+    """
+    return list(dict.fromkeys(tags_of(row[0], row[_TAGS])))
 
 
 def tag_rows(application_id: int, rows: Rows) -> Rows:
@@ -28,5 +32,5 @@ def tag_rows(application_id: int, rows: Rows) -> Rows:
     return [
         (application_id, tag, row[0], row[_TYPE])
         for row in rows
-        for tag in tags_of(row)
+        for tag in each_tag(row)
     ]

@@ -1,6 +1,5 @@
 """Rows of tags that are not those of the events."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -10,9 +9,11 @@ from typing import Any
 from sqlalchemy import BigInteger, Row, Select, String, and_, bindparam, or_, select
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.host import DataError
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.verification.database import rows, windows
 from eventsourcing_alchemy.schema.tables import dcb_events, dcb_tags
+from eventsourcing_alchemy.statements.row_mapping import tags_of
 
 PAGE = 5000
 """Rows that a statement returns."""
@@ -20,8 +21,8 @@ PAGE = 5000
 BUCKET = 1000
 """Positions whose checksums are added up."""
 
-Tag = tuple[int, str, str]
-"""Position, tag, and type of the event."""
+Tag = tuple[int, str | None, str]
+"""Position, tag (None for tags that are damaged), and type of the event."""
 
 
 def wrong_tags(
@@ -51,7 +52,7 @@ def wrong_tags(
         # What is appended meanwhile may be on one side only.
         gt, lte = bucket * BUCKET - 1, min((bucket + 1) * BUCKET - 1, last)
         yield from _different(datastore, application_id, name, gt, lte)
-    for tag in sorted(_of_nothing(datastore, application_id, beyond)):
+    for tag in sorted(_of_nothing(datastore, application_id, beyond), key=_in_order):
         yield Discrepancy(name, tag[0], _of_nothing_problem(tag))
 
 
@@ -61,12 +62,18 @@ def _different(
     expected = set(_of_events(datastore, application_id, gt, lte))
     bounds = {"id": application_id, "gt": gt, "lte": lte}
     found = {tuple(row) for row in rows(datastore, _index_between(), **bounds)}
-    for tag in sorted(expected ^ found):
+    for tag in sorted(expected ^ found, key=_in_order):
         problem_of = _missing_problem if tag in expected else _of_nothing_problem
         yield Discrepancy(name, tag[0], problem_of(tag))
 
 
+def _in_order(tag: Tag) -> tuple[int, str, str]:
+    return tag[0], tag[1] or "", tag[2]
+
+
 def _missing_problem(tag: Tag) -> str:
+    if tag[1] is None:
+        return "has tags that are no JSON array of texts: reads fail there"
     return f"has tag {tag[1]!r}, but es_dcb_tags does not: queries by this tag miss it"
 
 
@@ -97,7 +104,12 @@ def _of_events(
 
 def _tags(events: Iterable[Row[Any]]) -> Iterator[Tag]:
     for row in events:
-        for tag in set(json.loads(row.tags)):
+        try:
+            found = set(tags_of(row.position, row.tags))
+        except DataError:
+            yield row.position, None, row.type
+            continue
+        for tag in found:
             yield row.position, tag, row.type
 
 
