@@ -89,7 +89,7 @@ def test_a_runner_that_is_as_fast(in_use: InUse) -> None:
             rounds.append(progress.goal)
             position = in_use.shop.order("Bea", lines=NEARLY + 50)
             with suppress(TimeoutError):  # The last time, the runner waits for us.
-                runner.wait(position, timeout=1)
+                runner.wait(position, timeout=5)
 
         in_use.rebuild(progress=order)
         runner.wait(in_use.shop.order("Ada"), timeout=30)

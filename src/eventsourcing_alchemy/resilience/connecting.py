@@ -1,5 +1,6 @@
 """Connecting, which another thread can interrupt."""
 
+from contextlib import suppress
 from functools import partial
 from threading import local
 from typing import Any
@@ -42,6 +43,9 @@ def connect(engine: Engine, interruption: Interruption | None = None) -> Connect
         WaitInterruptedError: if the interruption is set.
     """
     _connecting.interruption = interruption
+    # That of a session whose listeners connect, too.
+    outer = getattr(_connecting, "unready", None)
+    note_ready()
     try:
         return engine.connect()
     except exc.DBAPIError as error:
@@ -54,6 +58,27 @@ def connect(engine: Engine, interruption: Interruption | None = None) -> Connect
         raise ConfigurationError(msg) from error
     finally:
         _connecting.interruption = None
+        _close_unready(_connecting.unready)
+        _connecting.unready = outer
+
+
+def note_beginning(connection: Any) -> None:
+    """Has the driver's connection closed, unless it is of use by the end.
+
+    Otherwise SQLAlchemy just forgets it, and the session stays until it is collected.
+    """
+    _connecting.unready = connection
+
+
+def note_ready() -> None:
+    """Says that the connection is of use."""
+    _connecting.unready = None
+
+
+def _close_unready(connection: Any) -> None:
+    if connection is not None:
+        with suppress(Exception):
+            connection.close()
 
 
 def close(connection: Connection) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from eventsourcing_alchemy.resilience.connecting import note_beginning, note_ready
+
 _BEGINNING = "eventsourcing_alchemy_beginning"
 
 SESSION_TIMEOUT = 10.0
@@ -24,11 +26,13 @@ def watch_sessions(
     """
 
     def begin(connection: Any, entry: ConnectionPoolEntry) -> None:
+        note_beginning(connection)
         entry.info[_BEGINNING] = beginning = _while_known(watching(connection))
         next(beginning)
 
     def end(_: Any, entry: ConnectionPoolEntry) -> None:
         entry.info.pop(_BEGINNING).close()
+        note_ready()
 
     event.listen(engine, "connect", begin, insert=True)
     event.listen(engine, "connect", end)
