@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table
 
 from eventsourcing_alchemy.database.engines import SharedEngine
 from eventsourcing_alchemy.dialects.base import BaseDialect
@@ -61,6 +61,14 @@ class ConnectionCheckout:
         self._compiled = lru_cache(maxsize=KEPT_STATEMENTS)(
             partial(Compiled, dialect=shared.engine.dialect, schema=schema)
         )
+
+    def schema_of(self, table: Table) -> str | None:
+        """The database schema that a table is in, None for the default one.
+
+        Args:
+            table: as it is declared.
+        """
+        return self.schemas.get(table.schema, table.schema)
 
     @contextmanager
     def borrowed(self, interruption: Interruption | None = None) -> Iterator[Executor]:

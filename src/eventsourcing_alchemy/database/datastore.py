@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeVar
 from weakref import finalize
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
 from eventsourcing_alchemy.database import engines
 from eventsourcing_alchemy.database.binds import Bind
@@ -60,16 +60,9 @@ class SQLAlchemyDatastore:
         """That our tables are in, None for the default one."""
         self.options = self._checkout.options
         """Execution options of our statements."""
+        self.schema_of = self._checkout.schema_of
         self.answering = self._checkout.answering
         self.wait_for_commit = self._checkout.wait_for_commit
-
-    def schema_of(self, table: Table) -> str | None:
-        """The database schema that a table is in, None for the default one.
-
-        Args:
-            table: as it is declared.
-        """
-        return self.schemas.get(table.schema, table.schema)
 
     def close(self) -> None:
         """Ends the use of the database. You may call it again.
