@@ -1,10 +1,11 @@
 """Queries of dynamic consistency boundaries, in a form that statements are made for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
+from operator import gt
+from typing import NamedTuple, TypeVar
 
 from eventsourcing_alchemy.host import (
     DCBEvent,
@@ -13,6 +14,8 @@ from eventsourcing_alchemy.host import (
     ProgrammingError,
 )
 from eventsourcing_alchemy.schema.validation import checked_names
+
+T = TypeVar("T")
 
 MOST_ITEMS = 100
 """Items that one statement looks for, at the most: some databases allow 500 parts."""
@@ -76,8 +79,8 @@ class Item:
 
     def pieces(self) -> Iterator["Item"]:
         """Items that together find the same, with few types each."""
-        for types in _chunks(self.types):
-            yield Item(types, self.tags)
+        for types in _fitting(self.types, _size_of_name):
+            yield Item(tuple(types), self.tags)
         if not self.types:
             yield self
 
@@ -138,21 +141,8 @@ class Query:
         """Queries that together find the same, each small enough for a statement."""
         if len(self.items) <= MOST_ITEMS and sum(map(sum, self.shape)) <= FEW:
             return [self]
-        return [Query(tuple(part)) for part in self._parts()]
-
-    def _parts(self) -> Iterator[Sequence[Item]]:
-        part: list[Item] = []
-        count = size = 0
-        for item in chain.from_iterable(item.pieces() for item in self.items):
-            count += sum(item.shape)
-            size += _bytes(item.types) + _bytes(item.tags)
-            is_full = len(part) == MOST_ITEMS
-            if part and (is_full or count > MOST_PARAMETERS or size > MOST_BYTES):
-                yield part
-                part, count = [], sum(item.shape)
-                size = _bytes(item.types) + _bytes(item.tags)
-            part.append(item)
-        yield part
+        pieces = chain.from_iterable(item.pieces() for item in self.items)
+        return [Query(tuple(part)) for part in _fitting(pieces, _size_of_item)]
 
     def matches(self, event: DCBEvent) -> bool:
         """Whether it finds the event."""
@@ -163,19 +153,42 @@ def _checked(what: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(checked_names(what, names)))
 
 
+class _Size(NamedTuple):
+    """How much there is in a statement."""
+
+    items: int
+    names: int
+    bytes: int
+
+
+_LARGEST = _Size(MOST_ITEMS, MOST_PARAMETERS, MOST_BYTES)
+
+
+def _size_of_item(item: Item) -> _Size:
+    return _Size(1, sum(item.shape), _bytes(item.types) + _bytes(item.tags))
+
+
+def _size_of_name(name: str) -> _Size:
+    return _Size(0, 1, _bytes([name]))
+
+
 def _bytes(names: Sequence[str]) -> int:
     return sum(len(name.encode()) for name in names)
 
 
-def _chunks(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The names in parts of which each fits into a statement."""
-    chunk: list[str] = []
-    size = 0
-    for name in names:
-        size += len(name.encode())
-        if chunk and (len(chunk) == MOST_PARAMETERS or size > MOST_BYTES):
-            yield tuple(chunk)
-            chunk, size = [], len(name.encode())
-        chunk.append(name)
-    if chunk:
-        yield tuple(chunk)
+def _fitting(
+    things: Iterable[T], size_of: Callable[[T], _Size]
+) -> Iterator[Sequence[T]]:
+    """The things in parts of which each fits into a statement, or is a single one."""
+    part: list[T] = []
+    total = _Size(0, 0, 0)
+    for thing in things:
+        size = size_of(thing)
+        larger = _Size(*map(sum, zip(total, size, strict=True)))
+        if part and any(map(gt, larger, _LARGEST)):
+            yield part
+            part, larger = [], size
+        part.append(thing)
+        total = larger
+    if part:
+        yield part
