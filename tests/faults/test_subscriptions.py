@@ -164,6 +164,7 @@ def test_an_outage_is_told_once(
         following(two, proxy) as others,
     ):
         coming = [some.submit(take, one, 1), others.submit(take, two, 1)]
+        proxy.stall()  # No answer reaches one of them after the other was cut off.
         proxy.refuse()
         wait_until(lambda: reader.datastore.outage.is_on, "nobody noticed")
         writer.insert_events(new_events())
