@@ -169,8 +169,9 @@ class SQLAlchemyDatastore:
             return attempt()
         longest = self.settings.retry_timeout
         timeout = longest if timeout is None else min(timeout, longest)
+        was_away = self.outage.is_on  # Else this may have been under way before.
         result = retry(attempt, self.dialect, timeout, settle)
-        if self.outage.is_on:
+        if was_away:
             self.outage.end()
         return result
 

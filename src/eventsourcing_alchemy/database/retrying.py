@@ -151,7 +151,7 @@ class Endurance:
                 self._wait(pause)
             else:
                 if failures or self._outage.is_on:
-                    self._outage.end()
+                    self._outage.end(began)
                 return result
         return None
 

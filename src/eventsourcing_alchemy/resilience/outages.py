@@ -55,10 +55,15 @@ class Outage:
         instrumentation.observer.outage_began()
         logger.warning("The database is unavailable; trying again: %s", reason)
 
-    def end(self) -> None:
-        """Says that the database can be used; logs a line if that is new."""
+    def end(self, began: float | None = None) -> None:
+        """Says that the database can be used; logs a line if that is new.
+
+        Args:
+            began: when what has succeeded began. What was already under way when the
+                outage began tells nothing of it. Default: now.
+        """
         with self._lock:
-            if self._since is None:
+            if self._since is None or (began is not None and began <= self._since):
                 return
             lasted = monotonic() - self._since
             self._since = None
