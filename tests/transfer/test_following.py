@@ -10,7 +10,13 @@ import pytest
 from eventsourcing.persistence import ProgrammingError, StoredEvent, Tracking
 
 from backends import Capability
-from eventsourcing_alchemy import CopyPhase, CopyProgress, copy, verify
+from eventsourcing_alchemy import (
+    CopyPhase,
+    CopyProgress,
+    VerificationError,
+    copy,
+    verify,
+)
 from eventsourcing_alchemy.operations.transfer import source
 from eventsourcing_alchemy.operations.transfer.positions import Positions
 from factories import OpenFactory
@@ -142,6 +148,26 @@ def test_gap_that_is_filled(
     copy(peer.env, env, "Bank")
     kept = [1, 2, 3, 5]
     assert [each.id for each in recorded(open_factory)] == kept
+
+
+def test_gap_that_is_filled_too_late(
+    peer: Origin, env: Env, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was compared while it was a gap is told at the end."""
+    monkeypatch.setattr(source, "SETTLING", 0.0)
+    peer.record("Bank", history(uuids(3), versions=1))
+    peer.execute("UPDATE bank_events SET id = -2 WHERE id = 2")
+    stop = Event()
+    compared = Reached(3)
+
+    def progress(told: CopyProgress) -> None:
+        compared(told)
+        if compared.is_there.is_set() and not stop.is_set():
+            peer.execute("UPDATE bank_events SET id = 2 WHERE id = -2")
+            stop.set()
+
+    with pytest.raises(VerificationError, match="position 2: is missing in the target"):
+        copy(peer.env, env, "Bank", follow=True, stop=stop, progress=progress)
 
 
 @pytest.mark.parametrize("options", ["", "?mode=ro"])

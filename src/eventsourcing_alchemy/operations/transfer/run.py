@@ -112,7 +112,16 @@ class CopyRun:
             self.copy_events()
         for projection, positions in self._positions.items():
             store_positions(self._target.datastore, projection, positions)
+        if self._is_any_late():
+            self._compared = 0
         self.compare_new_events()
+
+    def _is_any_late(self) -> bool:
+        """Whether a gap was filled, after it had been compared, by a slow append."""
+        there, here = (
+            side.log.count(0, self._compared) for side in (self._source, self._target)
+        )
+        return there != here
 
     def _snapshots_there(self) -> Sequence[SnapshotCopy]:
         copying = self._snapshots
