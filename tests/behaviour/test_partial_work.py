@@ -1,17 +1,23 @@
-"""Events of which a part was committed, with the position, before an error."""
+"""Events of which a part was committed, or rolled back, before an error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
-from eventsourcing.persistence import IntegrityError, Tracking
+from eventsourcing.persistence import (
+    IntegrityError,
+    PersistenceError,
+    Tracking,
+)
 from eventsourcing.projection import Projection
 from sqlalchemy import insert
+from sqlalchemy.orm import Session
 
 from backends import Capability
 from eventsourcing_alchemy import (
@@ -42,6 +48,40 @@ def gone(_: Positions) -> None:
     raise errors.CannotConnectError("gone")
 
 
+def in_savepoint(view: Positions, tracking: Tracking, error: Exception | None) -> None:
+    with (
+        view.transaction() as connection,
+        suppress(RuntimeError, PersistenceError),
+        connection.begin_nested(),
+    ):
+        view.note(tracking)
+        if error is not None:
+            raise error
+    if error is not None:
+        raise error
+
+
+def in_session(view: Positions, tracking: Tracking, error: Exception | None) -> None:
+    with Session(view.datastore.engine) as session, session.begin():
+        with view.transaction(session):
+            view.note(tracking)
+        if error is not None:
+            raise error
+
+
+class UndoesAll(Projection[Positions]):
+    """What it has tracked is rolled back where it fails."""
+
+    name = "undoes_all"
+    failures: ClassVar[list[Exception]]
+    form: ClassVar[Callable[[Positions, Tracking, Exception | None], None]]
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:  # noqa: ARG002
+        fails = tracking.notification_id == 3 and self.failures
+        error = self.failures.pop() if fails else None
+        type(self).form(self.view, tracking, error)
+
+
 class InTwoParts(Projection[Positions]):
     name = "in_two_parts"
     fails_at: ClassVar[int]
@@ -54,11 +94,13 @@ class InTwoParts(Projection[Positions]):
 
 
 def run(
-    env: dict[str, str], **arguments: Any
+    env: dict[str, str],
+    projection_class: type[Projection[Positions]] = InTwoParts,
+    **arguments: Any,
 ) -> SQLAlchemyProjectionRunner[Parcels, Positions]:
     return SQLAlchemyProjectionRunner(
         application_class=Parcels,
-        projection_class=InTwoParts,
+        projection_class=projection_class,
         view_class=Positions,
         env=env,
         **arguments,
@@ -102,3 +144,37 @@ def test_becomes_a_dead_letter_that_can_be_retried(env: dict[str, str]) -> None:
         InTwoParts.fails_at = 0
         runner.dead_letters.retry(letter, runner.app, runner.projection)
         assert runner.dead_letters.select() == []
+
+
+@pytest.mark.parametrize(
+    ("form", "batch_size"), [(in_savepoint, 1), (in_savepoint, 500), (in_session, 1)]
+)
+@pytest.mark.parametrize("error", [RuntimeError, errors.CannotConnectError])
+def test_what_was_rolled_back_is_tried_again(
+    env: dict[str, str], form: Any, error: type[Exception], batch_size: int
+) -> None:
+    UndoesAll.form, UndoesAll.failures = form, [error("once"), error("twice")]
+    policy = PoisonPolicy(attempts=5, backoff=QUICK)
+    with Parcels(env) as parcels:
+        last = parcels.send(5)
+    with run(env, UndoesAll, poison=policy, batch_size=batch_size) as runner:
+        runner.wait(last, timeout=10)
+        assert runner.view.all() == dict.fromkeys(range(1, 6), 1)
+    assert UndoesAll.failures == []
+
+
+def test_dead_letter_of_what_was_rolled_back(env: dict[str, str]) -> None:
+    """It is recorded with the position, so it takes effect once."""
+    UndoesAll.form, UndoesAll.failures = in_savepoint, [RuntimeError("no")] * 3
+    policy = PoisonPolicy(attempts=3, backoff=QUICK, dead_letter=True)
+    with Parcels(env) as parcels:
+        last = parcels.send(3)
+    with run(env, UndoesAll, poison=policy, batch_size=1) as runner:
+        runner.wait(last, timeout=10)
+    with run(env, UndoesAll) as runner:
+        runner.wait(runner.app.send(1), timeout=10)
+        (letter,) = runner.dead_letters.select()
+        assert (letter.notification_id, letter.attempts) == (3, 3)
+        assert runner.view.all() == dict.fromkeys([1, 2, 4], 1)
+        runner.dead_letters.retry(letter, runner.app, runner.projection)
+        assert runner.view.all() == dict.fromkeys(range(1, 5), 1)

@@ -61,8 +61,8 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
     def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
         super().__init__(datastore, name)
         self._topic = (datastore.database, "tracking", name)
-        self._committed: dict[str, int] = {}
-        """By application, the position that was recorded last by this object."""
+        self._committed: dict[str, tuple[int, bool]] = {}
+        """By application, what this object recorded last; whether that is certain."""
         self.known = KnownPositions(name)
         self.in_batch = EventInBatch()
         self.target = target_of(
@@ -140,19 +140,25 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
 
     def _note(self, tracking: Tracking, is_ours: bool) -> None:
         name, position = tracking.application_name, tracking.notification_id
-        self._committed[name] = position
+        self._committed[name] = position, is_ours
         if is_ours:
             self.known.expect(name, position)
         hints.wake(self._topic)
 
-    def has_committed(self, tracking: Tracking) -> bool:
+    def has_committed(self, tracking: Tracking) -> bool | None:
         """Whether this object itself has recorded the position, and nobody else.
 
         Args:
             tracking: the application's name, and the position; not one before the last.
+
+        Returns:
+            None if only the database knows: a savepoint, or a transaction of the
+            caller's, may have been rolled back.
         """
-        position = self._committed.get(tracking.application_name)
-        return position == tracking.notification_id
+        position, is_certain = self._committed.get(tracking.application_name, (0, True))
+        if position != tracking.notification_id:
+            return False
+        return True if is_certain else None
 
     def forget_committed(self, application_name: str) -> None:
         """Has `has_committed()` tell about the time from now on."""

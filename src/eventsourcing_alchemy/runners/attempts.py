@@ -89,7 +89,7 @@ class Attempts:
                     return False
                 self._progress.failed(error)
                 instrumentation.observer.failed(self._recorder.name, self._name, error)
-                is_done_in_part = self._recorder.has_committed(tracking)
+                is_done_in_part = self._has_tracked(tracking)
                 if attempt >= self._policy.attempts or is_done_in_part:
                     self._give_up(notification, tracking, error, attempt)
                     return False
@@ -97,7 +97,7 @@ class Attempts:
                 self._stopping.wait(pause)
             else:
                 if is_processed:
-                    is_tracked = self._recorder.has_committed(tracking)
+                    is_tracked = self._recorder.has_committed(tracking) is not False
                     self._forgotten.look(notification, is_tracked)
                 return attempt == 1
         raise AssertionError  # The pauses do not end.
@@ -125,7 +125,7 @@ class Attempts:
             kind = error_kind_of(error, self._recorder.datastore.dialect)
             suspicions += kind in _MAYBE_OF_EVENT and self._answers()
             # Where it was tracked, the rest of it cannot be done again.
-            if suspicions >= SUSPICIOUS or self._recorder.has_committed(tracking):
+            if suspicions >= SUSPICIOUS or self._has_tracked(tracking):
                 raise error
 
         return bool(self._enduring.call(process, failed))
@@ -143,13 +143,24 @@ class Attempts:
         """Whether another copy, or a COMMIT whose answer was lost, did it."""
         if not isinstance(error, IntegrityError):
             return False
-        if self._recorder.has_committed(tracking):
+        if self._has_tracked(tracking):
             return False
-        reached = self._enduring.call(self._reached, self._progress.failed)
+        reached = self._reached()
         return reached is None or reached >= tracking.notification_id
 
-    def _reached(self) -> int:
-        return self._recorder.max_tracking_id(self._name) or 0
+    def _has_tracked(self, tracking: Tracking) -> bool:
+        """Whether this copy has recorded the position, for good."""
+        committed = self._recorder.has_committed(tracking)
+        if committed is not None:
+            return committed
+        return (self._reached() or 0) >= tracking.notification_id
+
+    def _reached(self) -> int | None:
+        """The position in the database; None if it is to stop before."""
+        return self._enduring.call(
+            lambda: self._recorder.max_tracking_id(self._name) or 0,
+            self._progress.failed,
+        )
 
     def _give_up(
         self,
@@ -170,7 +181,7 @@ class Attempts:
                 notification.topic,
                 error,
                 attempts,
-                is_tracked=self._recorder.has_committed(tracking),
+                is_tracked=self._has_tracked(tracking),
                 originator_id=notification.originator_id or None,
                 originator_version=notification.originator_version or None,
             )

@@ -228,6 +228,8 @@ class DeadLetters:
             ProgrammingError: if the dead letter or the event no longer exists; if the
                 projection started again and has not reached the event yet; if the
                 application or projection is not that of the dead letter.
+            IntegrityError: if `process_event()` does not join the transaction, but
+                tracks the event in one of its own.
             Exception: whatever `process_event()` raised.
         """
         refuse_other(application, letter)
