@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -130,9 +131,10 @@ class SQLiteFile(Backend):
 
     def leftovers(self) -> Sequence[str]:
         path = Path(make_url(self.url).database or "")
-        queue = path.with_name(path.name + "-queue")
-        others = set(path.parent.iterdir()) - {path, queue}
-        return [f"file {other}" for other in others]
+        others = set(path.parent.iterdir()) - {path}
+        # Or what was to become the queue, of a process that was killed meanwhile.
+        queue = re.compile(re.escape(f"{path.name}-queue") + r"(\w{8})?")
+        return [f"file {each}" for each in others if not queue.fullmatch(each.name)]
 
 
 @cache

@@ -10,6 +10,7 @@ _KINDS: dict[int | None, ErrorKind] = {
     ER_LOCK_DEADLOCK: ErrorKind.CONFLICT,  # Of Galera: certification, too.
     1020: ErrorKind.CONFLICT,  # ER_CHECKREAD: the row has changed
     1205: ErrorKind.CONFLICT,  # ER_LOCK_WAIT_TIMEOUT
+    1412: ErrorKind.CONFLICT,  # ER_TABLE_DEF_CHANGED: please retry transaction
     1684: ErrorKind.CONFLICT,  # ER_WARN_I_S_SKIPPED_TABLE: it is being created
     1317: ErrorKind.CANCELLED,  # ER_QUERY_INTERRUPTED
     1969: ErrorKind.CANCELLED,  # ER_STATEMENT_TIMEOUT of MariaDB

@@ -2,11 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import (
-    URL,
-    Engine,
-    event,
-)
+from sqlalchemy import URL, Engine, ExceptionContext, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from eventsourcing_alchemy.dialects.base.connections import Connections
@@ -20,6 +16,7 @@ from eventsourcing_alchemy.dialects.postgresql.drivers import (
     is_autocommit,
     is_of_psycopg,
 )
+from eventsourcing_alchemy.dialects.postgresql.errors import is_of_stale_plan
 from eventsourcing_alchemy.dialects.urls import PREPARE_THRESHOLD, checked_integer
 
 CONNECT_TIMEOUT = 10
@@ -74,9 +71,11 @@ class PostgreSQLConnections(Connections):
         """Prepares sessions of psycopg; has sessions returned as they were.
 
         psycopg then sends arrays in one piece, can read times, and counts transactions.
+        Sessions whose prepared statements no longer fit a table are replaced.
         """
         listen_to_pool(engine, "connect", _prepare)
         listen_to_pool(engine, "checkin", _restore)
+        event.listen(engine, "handle_error", _replace)
 
     def configure(self, engine: Engine, lock_timeout: float) -> None:
         """Sets `lock_timeout` in each session."""
@@ -119,6 +118,12 @@ def _prepare(dbapi_connection: Any, entry: ConnectionPoolEntry) -> None:
         register_arrays(dbapi_connection)
         _tell_times_in_iso(dbapi_connection)
         count_transactions(dbapi_connection)
+
+
+def _replace(context: ExceptionContext) -> None:
+    # Drivers prepare anew after a rollback, which does not follow in autocommit.
+    if is_of_stale_plan(context.original_exception):
+        context.is_disconnect = True
 
 
 def _restore(dbapi_connection: Any, entry: ConnectionPoolEntry) -> None:

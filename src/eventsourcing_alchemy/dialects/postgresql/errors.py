@@ -7,6 +7,7 @@ from eventsourcing_alchemy.errors import sqlstate_of
 from eventsourcing_alchemy.resilience.error_classification import ErrorKind
 
 _PROGRAM_LIMIT_EXCEEDED = "54000"
+_FEATURE_NOT_SUPPORTED = "0A000"
 
 _KINDS = {
     "55P03": ErrorKind.CONFLICT,  # lock_not_available
@@ -50,7 +51,18 @@ class PostgreSQLErrors(Errors):
             return (
                 ErrorKind.CONFLICT
             )  # The next try does without, while the queue is full.
+        if state == _FEATURE_NOT_SUPPORTED and is_of_stale_plan(error):
+            return ErrorKind.CONFLICT  # The next try prepares it anew.
         return _KINDS.get(state) or super().error_kind(error)
+
+
+def is_of_stale_plan(error: BaseException) -> bool:
+    """Whether somebody altered a table of a prepared statement.
+
+    By the function that says so, because the text depends on `lc_messages`.
+    """
+    function = getattr(getattr(error, "diag", None), "source_function", None)
+    return "RevalidateCachedQuery" in (function or str(error))  # The text of pg8000.
 
 
 def _kind_of_connection_error(error: BaseException) -> ErrorKind:
