@@ -38,6 +38,9 @@ def test_rebuild(shop: Shop, command: Command) -> None:
     refused = command("rebuild", "sales", code=3)
     assert "sales__old" in refused.stderr
     command("dead-letters", "list", code=1)
+    # Of the rebuild, nothing is left that does not go on.
+    (projection,) = command.json("status")["projections"]
+    assert projection["name"] == "sales"
 
 
 def test_an_event_that_cannot_be_processed(shop: Shop, command: Command) -> None:

@@ -20,7 +20,12 @@ from eventsourcing_alchemy import (
     SQLAlchemyMaterialisedView,
 )
 from eventsourcing_alchemy.operations.rebuild import exclusion
-from eventsourcing_alchemy.schema.tables import dead_letters, rebuilds, tracking
+from eventsourcing_alchemy.schema.tables import (
+    dead_letters,
+    leases,
+    rebuilds,
+    tracking,
+)
 from rebuilding.in_use import InUse, connected, differences, names
 from rebuilding.shop import Orders, Shop
 from triggers_of_tables import after_each_row
@@ -41,6 +46,7 @@ def test_everything_is_as_it_was(in_use: InUse, backend: Backend) -> None:
         assert differences(connection) == []
         for table in (rebuilds, dead_letters):
             assert connection.execute(select(table)).all() == []
+        assert set(connection.scalars(select(leases.c.projection_name))) <= {"orders"}
         assert connection.execute(select(tracking)).all() == [("orders", "Shop", 20)]
     assert told[0].phase is RebuildPhase.BUILDING
     assert told[-1] == RebuildProgress(RebuildPhase.SWITCHED, 20, 20)

@@ -8,7 +8,7 @@ import pytest
 from eventsourcing.persistence import ProgrammingError, StoredEvent, Tracking
 
 from backends import Capability
-from eventsourcing_alchemy import Copied, VerificationError, copy
+from eventsourcing_alchemy import Copied, VerificationError, compare, copy
 from eventsourcing_alchemy.operations.reading import UnknownNameError
 from factories import OpenFactory
 from transfer.histories import history, notifications, recorded, uuids
@@ -89,6 +89,20 @@ class TestFromEachModule:
         kept = [1, 3, 4]
         expected = notifications([events[each - 1] for each in kept], kept)
         assert recorded(open_factory) == expected
+
+    def test_keeps_a_gap_of_most_positions(
+        self, origin: Origin, env: Env, open_factory: OpenFactory
+    ) -> None:
+        """As of a sequence that was set high."""
+        events = history(uuids(4), versions=1)
+        origin.record("Bank", events)
+        origin.change(4, origin.position, str(10**12))
+        if origin.table == "es_events":
+            far = "last_notification_id = 1000000000000"
+            origin.execute(f"UPDATE es_applications SET {far}")  # noqa: S608
+        assert copy(origin.env, env, "Bank").events == 4
+        assert recorded(open_factory) == notifications(events, [1, 2, 3, 10**12])
+        assert list(compare(origin.env, env, "Bank")) == []
 
     def test_no_events(self, origin: Origin, env: Env) -> None:
         origin.record("Bank", [])

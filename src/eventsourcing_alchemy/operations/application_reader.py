@@ -22,6 +22,7 @@ from eventsourcing_alchemy.operations.event_tables import (
     OF_TEXTS,
     OF_UUIDS,
     EventTable,
+    position_beside,
 )
 from eventsourcing_alchemy.operations.reading import Reader, UnknownNameError
 from eventsourcing_alchemy.operations.stored_records import StoredRecord, stored_record
@@ -91,8 +92,23 @@ class ApplicationReader:
             found.sort(key=lambda each: each.position or 0, reverse=newest_first)
         return found[:limit]
 
-    def topics(self, low: int, high: int) -> tuple[int, Sequence[Any]]:
-        """The last position, and the topics above one position and up to another.
+    def after_gap(self, position: int) -> int:
+        """The position before the next event; of the last event, if there is none."""
+        return min(self._beside(position), default=self.last_position + 1) - 1
+
+    def before_gap(self, position: int) -> int:
+        """The position of the event at a position, or before; 0 if there is none."""
+        return max(self._beside(position, below=True), default=0)
+
+    def _beside(self, position: int, *, below: bool = False) -> Sequence[int]:
+        parameters = {"position": position, "id": self._id}
+        statements = (position_beside(it.position, below=below) for it in self._tables)
+        return [
+            row[0] for it in statements for row in self._reader.rows(it, parameters)
+        ]
+
+    def topics(self, low: int, high: int) -> Sequence[Any]:
+        """The topics above one position and up to another.
 
         Returns:
             Of each: topic, number, first and last position.
@@ -101,7 +117,7 @@ class ApplicationReader:
         found: list[Any] = []
         for each in self._tables:
             found += self._reader.rows(topic_rows(each), parameters)
-        return self.last_position, found
+        return found
 
     def event(self, position: int) -> StoredRecord | None:
         """The event at a position, None if there is none."""

@@ -3,9 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, FromClause, Table, func, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    bindparam,
+    func,
+    select,
+)
 
 from eventsourcing_alchemy.schema.tables import dcb_events, events, text_events
 
@@ -69,3 +80,23 @@ def recorded_at(
         for each in EVENT_TABLES
     ]
     return func.coalesce(*found, type_=events.c.recorded_at.type)
+
+
+@cache
+def position_beside(position: Column[int], *, below: bool = False) -> Select[Any]:
+    """The first position above `:position` in the application `:id`.
+
+    Args:
+        position: the column of positions.
+        below: whether to look for the last one up to `:position` instead.
+    """
+    given = bindparam("position", type_=BigInteger)
+    return (
+        select(position)
+        .where(
+            position.table.c.application_id == bindparam("id", type_=BigInteger),
+            position <= given if below else position > given,
+        )
+        .order_by(position.desc() if below else position)
+        .limit(1)
+    )

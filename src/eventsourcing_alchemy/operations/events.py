@@ -76,13 +76,17 @@ def newest(
         found = ApplicationReader(reader, application)
         last = found.last_position
         high = last if before is None else max(0, min(before - 1, last))
-        edge, lowest = high, max(0, high - MOST_LOOKED_AT)
+        edge, looked_at = high, 0
         records: list[StoredRecord] = []
         width = limit
-        while edge > lowest and len(records) < limit:
-            low, left = max(lowest, edge - width), limit - len(records)
-            records += found.events(low, edge, topic, left, newest_first=True)
-            edge, width = low, min(2 * width, WIDEST_WINDOW)
+        while edge > 0 and looked_at < MOST_LOOKED_AT and len(records) < limit:
+            width = min(width, MOST_LOOKED_AT - looked_at)
+            low, left = max(0, edge - width), limit - len(records)
+            looked_at += width
+            some = found.events(low, edge, topic, left, newest_first=True)
+            records += some
+            edge = low if some else found.before_gap(low)
+            width = min(2 * width, WIDEST_WINDOW)
         if len(records) == limit:
             edge = (records[-1].position or 1) - 1
         return Page(records[::-1], edge, high, last)
@@ -116,13 +120,17 @@ def following(
     def look(reader: Reader) -> Page:
         found = ApplicationReader(reader, application)
         edge, last = max(0, after), found.last_position
-        highest = min(last, edge + MOST_LOOKED_AT)
+        looked_at = 0
         records: list[StoredRecord] = []
         width = limit
-        while edge < highest and len(records) < limit:
-            high, left = min(highest, edge + width), limit - len(records)
-            records += found.events(edge, high, topic, left, newest_first=False)
-            edge, width = high, min(2 * width, WIDEST_WINDOW)
+        while edge < last and looked_at < MOST_LOOKED_AT and len(records) < limit:
+            width = min(width, MOST_LOOKED_AT - looked_at)
+            high, left = min(last, edge + width), limit - len(records)
+            looked_at += width
+            some = found.events(edge, high, topic, left, newest_first=False)
+            records += some
+            edge = high if some else found.after_gap(high)
+            width = min(2 * width, WIDEST_WINDOW)
         if len(records) == limit:
             edge = records[-1].position or 0
         return Page(records, max(0, after), edge, last)

@@ -60,15 +60,20 @@ def topic_counts(
 def _in_windows(
     datastore: SQLAlchemyDatastore, application: str
 ) -> Iterator[TopicCount]:
-    low, last = 0, 1
-    while low < last:
-        last, found = read(datastore, partial(_window, application, low))
+    low: int | None = 0
+    while low is not None:
+        low, found = read(datastore, partial(_window, application, low))
         yield from (TopicCount(*row) for row in found)
-        low += WINDOW
 
 
-def _window(application: str, low: int, reader: Reader) -> tuple[int, Sequence[Any]]:
-    return ApplicationReader(reader, application).topics(low, low + WINDOW)
+def _window(
+    application: str, low: int, reader: Reader
+) -> tuple[int | None, Sequence[Any]]:
+    """Where the next window begins, None after the last one; the topics of this one."""
+    events = ApplicationReader(reader, application)
+    found = events.topics(low, low + WINDOW)
+    end = events.after_gap(low + WINDOW)
+    return (end if end < events.last_position else None), found
 
 
 def _sum(seen: TopicCount, more: TopicCount) -> TopicCount:

@@ -145,6 +145,16 @@ class Lease:
         if token is not None:
             self._row.expire(self.holder, token)
 
+    def remove(self) -> None:
+        """Deletes the row of a lease that this copy had, and nobody takes any more.
+
+        Raises:
+            ProgrammingError: inside a transaction.
+            PersistenceError: if the database fails. The row then stays.
+        """
+        self._forget()
+        self._row.remove(self.holder)
+
     def wait(self, stopping: Event) -> bool:
         """Waits for the lease, and looks for it every quarter of a second.
 

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    Delete,
     Insert,
     Select,
     Update,
     and_,
     bindparam,
+    delete,
     insert,
     literal_column,
     select,
@@ -112,8 +114,14 @@ class LeaseRow:
         """Lets the lease expire now, unless it has another holder."""
         self._write(_expire(), {"seen_holder": holder, "seen_token": token})
 
+    def remove(self, holder: str) -> None:
+        """Deletes the row, unless somebody else has taken the lease."""
+        self._write(_delete(), {"seen_holder": holder})
+
     @apart_from_sessions()
-    def _write(self, statement: Insert | Update, values: dict[str, Any]) -> bool:
+    def _write(
+        self, statement: Insert | Update | Delete, values: dict[str, Any]
+    ) -> bool:
         self._refuse_transaction()
         parameters = {**self._key, **values}
         return self._datastore.retrying(
@@ -121,7 +129,7 @@ class LeaseRow:
         )
 
     def _has_written(
-        self, statement: Insert | Update, parameters: dict[str, Any]
+        self, statement: Insert | Update | Delete, parameters: dict[str, Any]
     ) -> bool:
         with self._datastore.writing() as executor:
             return bool(executor.execute(statement, parameters).rowcount)
@@ -199,3 +207,9 @@ def _expire() -> Update:
         )
         .values(expires_at=database_now())
     )
+
+
+@cache
+def _delete() -> Delete:
+    """Deletes a lease, unless it is somebody else's by now."""
+    return delete(leases).where(_is_ours(), leases.c.holder == bindparam("seen_holder"))

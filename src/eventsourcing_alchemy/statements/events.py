@@ -102,6 +102,21 @@ def position_of(table: Table) -> Select[Any]:
 
 
 @cache
+def next_position(table: Table) -> Select[Any]:
+    """The first position above `:gt`."""
+    position = table.c.notification_id
+    return (
+        select(position)
+        .where(
+            table.c.application_id == application_id(),
+            position > bindparam("gt", type_=BigInteger),
+        )
+        .order_by(position)
+        .limit(1)
+    )
+
+
+@cache
 def aggregate_events(
     table: Table,
     desc: bool,

@@ -13,6 +13,7 @@ from eventsourcing_alchemy.resilience.cancellation import Interruption
 from eventsourcing_alchemy.statements import row_mapping
 from eventsourcing_alchemy.statements.applications import last_position
 from eventsourcing_alchemy.statements.events import (
+    next_position,
     position_of,
     recorded_at,
     state_at,
@@ -122,6 +123,12 @@ class NotificationReader:
         position: int | None = self._scalar(position_of(self._table), parameters)
         return position
 
+    def next_position(self, gt: int) -> int | None:
+        """The position of the first event above another one, None if there is none."""
+        parameters = {"application": self.name, "gt": gt}
+        position: int | None = self._scalar(next_position(self._table), parameters)
+        return position
+
     def age(self, position: int) -> float | None:
         """Seconds since the event at a position was recorded, None if there is none.
 
@@ -159,7 +166,8 @@ class Scan:
 
     Positions have no gaps, so a page is a window of as many positions, which any
     database finds in its primary key. Where a window has fewer events than that
-    (a filter, imported gaps), the next ones become wider.
+    (a filter, imported gaps), the next ones become wider. Where even a wide one has
+    none, the next event is looked up.
 
     Attributes:
         position: everything up to it was returned, filtered out, or never was.
@@ -216,10 +224,17 @@ class Scan:
         if looks_first:
             self.known_last = last
         self.position = max(self.position, end)
+        if not page and self._width == WIDEST_WINDOW and not self._is_held_up:
+            self._skip_gap()
         is_sparse = not page or (self._topics.wanted and len(page) < limit)
         width = max(limit, self._width)
         self._width = min(2 * width, WIDEST_WINDOW) if is_sparse else 1
         return page
+
+    def _skip_gap(self) -> None:
+        following = self._reader.next_position(self.position)
+        if following is not None:
+            self.position = min(following - 1, self._stop)
 
     def _window_width(self, limit: int) -> int:
         width = max(limit, self._width)

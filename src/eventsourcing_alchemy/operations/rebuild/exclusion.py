@@ -1,11 +1,11 @@
 """Rebuilds of the same view exclude each other."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 from time import monotonic
 
-from eventsourcing_alchemy.host import OperationalError
+from eventsourcing_alchemy.host import OperationalError, PersistenceError
 from eventsourcing_alchemy.operations.rebuild.new_view import NewView
 from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewInUse
 from eventsourcing_alchemy.runners.lease import PAUSE, Lease
@@ -36,5 +36,10 @@ def alone(in_use: ViewInUse, new: NewView) -> Iterator[Lease]:
             msg = f"{holder} is already rebuilding {in_use}: wait until it is done"
             raise OperationalError(msg)
         never.wait(PAUSE)
-    with lease.holding(never):
-        yield lease
+    try:
+        with lease.holding(never):
+            yield lease
+    finally:
+        # Else it would be shown as a projection that does not go on.
+        with suppress(PersistenceError):
+            lease.remove()

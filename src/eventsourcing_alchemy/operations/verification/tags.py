@@ -96,10 +96,9 @@ def _of_nothing(
 def _of_events(
     datastore: SQLAlchemyDatastore, application_id: int, gt: int, lte: int
 ) -> Iterator[Tag]:
-    for window in windows(gt, lte):
-        yield from _tags(
-            rows(datastore, _events_between(), id=application_id, **window)
-        )
+    position = dcb_events.c.position
+    for window in windows(datastore, position, application_id, gt, lte):
+        yield from _tags(rows(datastore, _events_between(), **window))
 
 
 def _tags(events: Iterable[Row[Any]]) -> Iterator[Tag]:

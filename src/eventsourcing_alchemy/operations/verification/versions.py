@@ -51,10 +51,9 @@ def events_without_predecessor(
         gt: position above which to look.
         lte: position up to which to look.
     """
-    for window in windows(gt, lte):
-        for row in rows(
-            datastore, _without_predecessor(table), id=application_id, **window
-        ):
+    position = table.c.notification_id
+    for window in windows(datastore, position, application_id, gt, lte):
+        for row in rows(datastore, _without_predecessor(table), **window):
             problem = (
                 f"version {row.version} of aggregate {row.aggregate_id} has no version "
                 f"{row.version - 1} before it"
