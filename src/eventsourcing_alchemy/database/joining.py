@@ -32,13 +32,15 @@ _by_caller: dict[Hashable, OpenTransaction] = {}
 """By engine and caller, what the caller has entered in whichever context."""
 
 
-def _forget() -> None:
+def _leave_to_parent() -> None:
+    for transaction in list(_by_connection.values()):
+        transaction.leave_to_parent()
     _in_context.set({})
     _by_connection.clear()
     _by_caller.clear()
 
 
-register_at_fork(after_in_child=_forget)
+register_at_fork(after_in_child=_leave_to_parent)
 
 
 def current_transaction(engine: Engine) -> OpenTransaction | None:

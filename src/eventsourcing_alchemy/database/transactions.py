@@ -9,6 +9,7 @@ from sqlalchemy import Connection, NestedTransaction, event
 from eventsourcing_alchemy.database.callers import current_caller
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.base.marks import Mark
+from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import ConnectionLostError, TransactionEndedError
 from eventsourcing_alchemy.host import ProgrammingError
 
@@ -36,6 +37,15 @@ _ELSEWHERE = (
     "Enter and leave the block in the thread or task that does the work; for the "
     "dependencies of a web framework, see transaction(session)"
 )
+
+_OF_PARENT = (
+    "This process was forked inside a transaction() block. The transaction belongs to "
+    "the parent process, so nothing is stored that this process did in the block. Fork "
+    "outside of the block, or end the child process by os._exit()"
+)
+
+_inherited: list[Any] = []
+"""Connections of the parent process. Were they collected, its sessions would end."""
 
 
 class OpenTransaction:
@@ -73,6 +83,7 @@ class OpenTransaction:
         self._has_failed = False
         self._is_lost = False
         self._is_left = False
+        self._is_of_parent = False
 
     def is_open(self) -> bool:
         """Whether its block has not ended."""
@@ -135,6 +146,8 @@ class OpenTransaction:
         """
         if not self.writes:
             return
+        if self._is_of_parent:
+            raise TransactionEndedError(_OF_PARENT)
         if statement and (refusal := self._refusal(statement)) is not None:
             raise ProgrammingError(refusal)
         # Back to a savepoint, the database itself refuses with the better reason.
@@ -168,3 +181,17 @@ class OpenTransaction:
         self._is_left = True
         if self.writes and self.owner != current_caller():
             raise ProgrammingError(_ELSEWHERE)
+
+    def leave_to_parent(self) -> None:
+        """Has a forked child send nothing on the connection, also not ROLLBACK."""
+        connection = self.connection
+        dialect = dialect_for(connection.engine.url.get_backend_name())
+        if dialect.is_private(connection.engine.url):
+            return  # The child has a database of its own.
+        self._is_of_parent = True
+        if not connection.closed and not connection.invalidated:
+            # Not by its property, before which waiting statements are executed.
+            borrowed: Any = connection._dbapi_connection  # noqa: SLF001
+            _inherited.append(borrowed.dbapi_connection)
+            connection.detach()
+            connection.invalidate()
