@@ -1,5 +1,6 @@
 """A transaction, as recorders join it, and what must be true before it commits."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +45,9 @@ _OF_PARENT = (
     "outside of the block, or end the child process by os._exit()"
 )
 
+_PLAIN_SAVEPOINT = re.compile(r"\s*SAVEPOINT\s+(?!sa_savepoint_)", re.I)
+"""One that SQLAlchemy does not know of."""
+
 _inherited: list[Any] = []
 """Connections of the parent process. Were they collected, its sessions would end."""
 
@@ -84,6 +88,7 @@ class OpenTransaction:
         self._is_lost = False
         self._is_left = False
         self._is_of_parent = False
+        self._has_plain_savepoints = False
 
     def is_open(self) -> bool:
         """Whether its block has not ended."""
@@ -101,6 +106,11 @@ class OpenTransaction:
         outlive the transaction, or use the connection while its own task does.
         """
         return not self._is_left and self.owner == current_caller()
+
+    def is_whole(self) -> bool:
+        """Whether nothing can roll back a part of it now, nor the caller all of it."""
+        is_nested = self.connection.in_nested_transaction()
+        return not is_nested and not self._has_plain_savepoints
 
     @contextmanager
     def nested(self) -> Iterator[None]:
@@ -150,6 +160,8 @@ class OpenTransaction:
             raise TransactionEndedError(_OF_PARENT)
         if statement and (refusal := self._refusal(statement)) is not None:
             raise ProgrammingError(refusal)
+        if _PLAIN_SAVEPOINT.match(statement):
+            self._has_plain_savepoints = True
         # Back to a savepoint, the database itself refuses with the better reason.
         if self.connection.invalidated:
             raise ConnectionLostError(_LOST)
