@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from backends import Capability
 from eventsourcing_alchemy import upsert
+from eventsourcing_alchemy.dialects.sqlite import fork_guard
 from positions import Positions
 
 pytestmark = [
@@ -72,7 +73,8 @@ def fail() -> None:
 
 
 @pytest.fixture
-def view(env: dict[str, str]) -> Iterator[Positions]:
+def view(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Positions]:
+    monkeypatch.setattr(fork_guard, "PATIENCE", 0.1)
     with Positions.opened("positions", env) as view:
         yield view
 

@@ -95,6 +95,8 @@ class joinable:  # noqa: N801 (it is used as a function is)
             _by_connection.get(transaction.connection),
             _by_caller.get(by_caller),
         )
+        covered = (self._outer, *self._before)
+        transaction.covered = [each for each in covered if each is not None]
         self._is_registered = True
         _in_context.set({**context, self._engine: transaction})
         _by_connection[transaction.connection] = transaction

@@ -13,6 +13,7 @@ from eventsourcing_alchemy.dialects.base.marks import Mark
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import ConnectionLostError, TransactionEndedError
 from eventsourcing_alchemy.host import ProgrammingError
+from eventsourcing_alchemy.resilience.connecting import driver_connection_of
 
 _FAILED = (
     "A part of this transaction failed, and your code caught the exception, so "
@@ -60,6 +61,7 @@ class OpenTransaction:
         writes: whether it is in a transaction that is to be committed.
         after_commit: what is to be called then.
         owner: the thread and task that opened it.
+        covered: what is hidden by it, from code in its context or of its owner.
 
     Args:
         connection: is in the transaction, or savepoint, that is the transaction.
@@ -82,6 +84,7 @@ class OpenTransaction:
         self._mark = mark or Mark()
         self._refusal = refusal
         self.owner = current_caller()
+        self.covered: list[OpenTransaction] = []
         self._savepoint = connection.get_nested_transaction()
         self._transaction = self._savepoint or connection.get_transaction()
         self._has_failed = False
@@ -95,9 +98,10 @@ class OpenTransaction:
         return not self._is_left
 
     def is_pending(self) -> bool:
-        """Whether it is to be committed at the end of its block."""
+        """Whether it, or one that it covers, is to be committed by its block."""
         # Closed, if a signal handler has interrupted the end of the block.
-        return self.writes and self.is_open() and not self.connection.closed
+        is_own = self.writes and self.is_open() and not self.connection.closed
+        return is_own or any(each.is_pending() for each in self.covered)
 
     def is_joinable(self) -> bool:
         """Whether the calling code is inside it.
@@ -202,8 +206,6 @@ class OpenTransaction:
             return  # The child has a database of its own.
         self._is_of_parent = True
         if not connection.closed and not connection.invalidated:
-            # Not by its property, before which waiting statements are executed.
-            borrowed: Any = connection._dbapi_connection  # noqa: SLF001
-            _inherited.append(borrowed.dbapi_connection)
+            _inherited.append(driver_connection_of(connection))
             connection.detach()
             connection.invalidate()

@@ -292,7 +292,8 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         try:
             position = self.position_now(application_name)
         except PersistenceError as error:
-            if error_kind_of(error, self.datastore.dialect) is not ErrorKind.OUTAGE:
+            kind = error_kind_of(error, self.datastore.dialect)
+            if kind in {ErrorKind.LASTING, ErrorKind.REFUSED}:
                 raise
             return False
         return position is not None and position >= notification_id
