@@ -270,6 +270,7 @@ class _Rebuild:
         if outcome is not Outcome.NOT_SWITCHED:
             return outcome
         self._build()
+        self._building.deal_with_failed()
         self._switching.attempt()
         return Outcome.SWITCHED
 
