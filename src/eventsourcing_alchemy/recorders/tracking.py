@@ -111,12 +111,12 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
             self.in_batch.refuse()
 
     def _track(self, connection: Connection, tracking: Tracking) -> None:
+        self.in_batch.track(tracking, connection)
         mode = current_mode(connection, self.name)
         if mode is None:
             self.advance_tracking(connection, tracking)
         else:
             mode.track(self, connection, tracking)
-        self.in_batch.track(tracking)
 
     def advance_tracking(self, connection: Connection, tracking: Tracking) -> None:
         """Records a position, in the transaction of a connection.
