@@ -170,13 +170,11 @@ def persistence_module_problem(env: Environment) -> str | None:
 def _is_ours(found: object) -> bool:
     """Whether a topic leads to a factory of this package, or to a subclass of it."""
     members = vars(found).values() if isinstance(found, ModuleType) else [found]
-    classes = [each for each in members if isinstance(each, type)]
+    bases = {
+        base for each in members if isinstance(each, type) for base in each.__mro__
+    }
     # By its name: the factory itself reads settings, and cannot be imported here.
-    return any(
-        base.__module__ == f"{PERSISTENCE_MODULE}.factory"
-        for each in classes
-        for base in each.__mro__
-    )
+    return any(base.__module__ == f"{PERSISTENCE_MODULE}.factory" for base in bases)
 
 
 @dataclass(frozen=True)
