@@ -77,6 +77,7 @@ def rebuild(
             interrupted.
 
     Raises:
+        ConfigurationError: if an environment variable cannot be used.
         ProgrammingError: if the view cannot be rebuilt. The message gives the reason
             and the remedy.
         OperationalError: if another process is rebuilding the view. The message names
