@@ -129,7 +129,11 @@ def test_new_columns_are_there(in_use: InUse) -> None:
 class TestInterrupted:
     @pytest.mark.parametrize("restart", [False, True])
     def test_goes_on(
-        self, in_use: InUse, monkeypatch: pytest.MonkeyPatch, restart: bool
+        self,
+        in_use: InUse,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        restart: bool,
     ) -> None:
         before = in_use.content()
         processed: list[int] = []
@@ -150,6 +154,8 @@ class TestInterrupted:
         in_use.rebuild(restart=restart)
         assert in_use.content() == before
         assert processed[0] == (1 if restart else 13)
+        # It may have been built by other code until there.
+        assert ("after position 12" in caplog.text) is not restart
 
     def test_not_with_other_tables(self, in_use: InUse, backend: Backend) -> None:
         class NewRelease(Orders):
