@@ -6,6 +6,10 @@ from threading import Event
 
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.transfer.collector import spared_collections
+from eventsourcing_alchemy.operations.transfer.opened_target import (
+    existing_target,
+    opened_target,
+)
 from eventsourcing_alchemy.operations.transfer.progress import Listener
 from eventsourcing_alchemy.operations.transfer.run import Copied, CopyRun
 from eventsourcing_alchemy.operations.transfer.snapshot_copy import SnapshotCopy
@@ -15,11 +19,7 @@ from eventsourcing_alchemy.operations.transfer.source import (
     opened_source,
 )
 from eventsourcing_alchemy.operations.transfer.sources.alchemy import SNAPSHOTS
-from eventsourcing_alchemy.operations.transfer.target import (
-    Target,
-    existing_target,
-    opened_target,
-)
+from eventsourcing_alchemy.operations.transfer.target import Target
 
 FOLLOWING_INTERVAL = 0.5
 """Seconds between two looks for new events."""
@@ -37,9 +37,12 @@ def copy(
 ) -> Copied:
     """Copies an application into the tables of this package, and verifies the copy.
 
-    Events keep their positions, including gaps. They are copied as they are stored, so
-    encrypted and compressed ones too. `recorded_at` is copied from another database of
-    this package; otherwise, it is the time of the copy.
+    Events keep their positions, including gaps. The target gives no position again that
+    the source has given to an event that was deleted since, as far as the database of
+    the source tells (row numbers of SQLite do not), or a copied projection has reached.
+    Events are copied as they are stored, so encrypted and compressed ones too.
+    `recorded_at` is copied from another database of this package; otherwise, it is the
+    time of the copy.
 
     `copy()` commits after every page. If you call it again, after an error or a kill or
     for new events, it continues where it was. At the end, it compares every event of
@@ -113,8 +116,8 @@ def compare(
         progress: as in `copy()`.
 
     Yields:
-        The differences between events, in the order of positions; then those between
-        snapshots.
+        The differences between events, and between the last positions that were given,
+        in the order of positions; then those between snapshots.
 
     Raises:
         ConfigurationError: if settings are missing, or cannot be used.
