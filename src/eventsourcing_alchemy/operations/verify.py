@@ -55,8 +55,8 @@ def verify(
     Args:
         datastore: the database.
         application: the name of one application; None for the whole database.
-        allow_gaps: whether missing positions are no problem, as in applications that
-            were copied from a module that leaves gaps.
+        allow_gaps: whether missing positions are no problem, as after events were
+            erased, and in applications that were copied from a module that leaves gaps.
 
     Yields:
         The problems, application by application, in the order of positions.
