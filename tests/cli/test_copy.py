@@ -81,6 +81,18 @@ def test_differences(
     assert "is missing" not in positions
 
 
+@pytest.mark.parametrize("value", ["'text'", "NULL", "17"])
+def test_record_that_cannot_be_copied(
+    old: Origin, file: str, command: Command, value: str
+) -> None:
+    old.record("Bank", history(uuids(3)))
+    old.execute(f"UPDATE stored_events SET state = {value} WHERE rowid = 4")  # noqa: S608
+    problem = "Error: Position 4 of the source: state is "
+    for copying in (), ("--follow",), ("--json",):
+        result = command("copy", "Bank", "--from", file, *copying, code=2)
+        assert result.stderr.startswith(problem)
+
+
 def test_wrong_use(old: Origin, file: str, command: Command, tmp_path: Path) -> None:
     assert "--from" in command("copy", "Bank", code=2).stderr
     assert "--from" in command("verify", "--from", file, code=2).stderr

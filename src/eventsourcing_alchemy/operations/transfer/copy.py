@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from threading import Event
 
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
+from eventsourcing_alchemy.operations.transfer.checks import check_events
 from eventsourcing_alchemy.operations.transfer.collector import spared_collections
 from eventsourcing_alchemy.operations.transfer.opened_target import (
     existing_target,
@@ -73,12 +74,16 @@ def copy(
         CopyRefusedError: if the application in the target has events of its own, or
             events of several kinds; if a projection is further ahead in the target.
         IntegrityError: if somebody else records events in the target meanwhile.
-        DataError: if a topic or ID is too long for this package.
+        DataError: if a record of the source cannot be read, or stored: an ID is no
+            UUID, and `ORIGINATOR_ID_TYPE` is not `text`; a topic or ID is too long; a
+            value is not of the type of its column. It names the position.
         VerificationError: if the two sides differ. It names positions.
         OperationalError: if a database cannot be reached.
     """
     with ExitStack() as stack:
         there = stack.enter_context(opened_source(source, application))
+        # Before the application is registered in the target.
+        check_events(there.log.layout, there.log.page(0, there.log.head()))
         here = stack.enter_context(
             opened_target(
                 target,
@@ -122,6 +127,7 @@ def compare(
     Raises:
         ConfigurationError: if settings are missing, or cannot be used.
         ProgrammingError: if the application is missing on one side.
+        DataError: if a record cannot be read. It names the side and the position.
         OperationalError: if a database cannot be reached.
     """
     with ExitStack() as stack:
@@ -145,5 +151,6 @@ def _follow(run: CopyRun, stop: Event) -> None:
 def _snapshots(source: Source, target: Target) -> SnapshotCopy | None:
     if source.snapshots is None:
         return None
-    table = SNAPSHOTS[source.log.layout.id_type]
-    return SnapshotCopy(source.snapshots, target.datastore, table, target.name)
+    id_type = source.log.layout.id_type
+    datastore, table = target.datastore, SNAPSHOTS[id_type]
+    return SnapshotCopy(source.snapshots, datastore, table, id_type, target.name)

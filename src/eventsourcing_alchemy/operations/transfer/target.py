@@ -11,7 +11,8 @@ from eventsourcing_alchemy.errors import no_application
 from eventsourcing_alchemy.host import IntegrityError
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.event_tables import EVENT_TABLES, EventTable
-from eventsourcing_alchemy.operations.transfer.checks import check_texts
+from eventsourcing_alchemy.operations.reading import read
+from eventsourcing_alchemy.operations.transfer.checks import check_events
 from eventsourcing_alchemy.operations.transfer.layouts import TAGGED, Layout
 from eventsourcing_alchemy.operations.transfer.log import Log
 from eventsourcing_alchemy.operations.transfer.tags import COLUMNS, tag_rows
@@ -19,6 +20,7 @@ from eventsourcing_alchemy.operations.verification.database import rows
 from eventsourcing_alchemy.operations.verification.versions import (
     events_without_predecessor,
 )
+from eventsourcing_alchemy.operations.wrong_values import naming_wrong_values
 from eventsourcing_alchemy.schema.tables import dcb_tags
 from eventsourcing_alchemy.statements.applications import (
     application,
@@ -72,7 +74,9 @@ class Target:
     ) -> None:
         self.datastore = datastore
         self.name = name
-        self.log = Log(datastore, layout.table, layout, name, with_time=tells_time)
+        self.log = Log(
+            datastore, layout.table, layout, name, side="target", with_time=tells_time
+        )
         given = layout.columns if tells_time else layout.columns[:-1]
         self._columns = ("application_id", *given)
 
@@ -81,8 +85,12 @@ class Target:
         return self.datastore.retrying(self._last_now)
 
     def _last_now(self) -> int:
-        with self.datastore.statement() as executor:
-            return _last_event(executor, self._application_id)
+        application_id = self._application_id
+        with (
+            naming_wrong_values(self.datastore),
+            self.datastore.statement() as executor,
+        ):
+            return _last_event(executor, application_id)
 
     def counter(self) -> int:
         """The last position that was given to an event, or that counts as given."""
@@ -94,7 +102,9 @@ class Target:
 
     def _number(self, statement: Select[Any]) -> int:
         parameters = {"application": self.name}
-        return int(rows(self.datastore, statement, **parameters)[0][0] or 0)
+        return read(
+            self.datastore, lambda it: int(it.rows(statement, parameters)[0][0] or 0)
+        )
 
     def reserve(self, position: int) -> None:
         """Makes sure that new events get positions beyond one."""
@@ -140,7 +150,7 @@ class Target:
             after: the last position that was stored.
 
         Raises:
-            DataError: if a text does not fit.
+            DataError: if a value does not fit.
             IntegrityError: if somebody else has stored events meanwhile.
         """
         tried = Stored(0, after)
@@ -176,7 +186,7 @@ class Target:
     ) -> Stored:
         count, position = 0, after
         for page in pages(after):
-            check_texts(self.log.layout, page)
+            check_events(self.log.layout, page)
             self._insert(executor, application_id, page)
             count, position = count + len(page), page[-1][0]
             if count >= COMMIT_ROWS:

@@ -30,7 +30,7 @@ class HexUuid(TypeDecorator[UUID]):
 def _uuid(digits: str) -> UUID:
     try:
         return UUID(digits)
-    except (ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError):
         raise ValueError(
             f"originator_id {digits!r} is not a UUID: set ORIGINATOR_ID_TYPE=text in "
             "the settings of the source, and for the application"

@@ -7,7 +7,11 @@ from sqlalchemy import Table
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.host import Environment
 from eventsourcing_alchemy.operations.discrepancies import CopyRefusedError
-from eventsourcing_alchemy.operations.reading import UnknownNameError, read
+from eventsourcing_alchemy.operations.reading import (
+    Reader,
+    UnknownNameError,
+    read,
+)
 from eventsourcing_alchemy.operations.transfer.layouts import (
     BY_ID_TYPE,
     TAGGED,
@@ -90,9 +94,13 @@ def layouts_with_events(datastore: SQLAlchemyDatastore, name: str) -> list[Layou
 
 
 def _counter(name: str, datastore: SQLAlchemyDatastore) -> int:
-    found = read(datastore, lambda it: it.rows(last_position(), {"application": name}))
-    if not found:
+    def look(reader: Reader) -> int | None:
+        rows = reader.rows(last_position(), {"application": name})
+        return int(rows[0][0]) if rows else None
+
+    found = read(datastore, look)
+    if found is None:
         raise UnknownNameError(
             f"The source has no application {name!r}: names are case-sensitive"
         )
-    return int(found[0][0])
+    return found
