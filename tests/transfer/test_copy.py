@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -165,6 +166,25 @@ class TestFromPostgres(TestFromEachModule):
     @pytest.fixture
     def origin(self, postgres: Origin) -> Origin:
         return postgres
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "ours"])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_leaves_a_file_as_it_is(
+    kind: str, mode: str, env: Env, request: pytest.FixtureRequest
+) -> None:
+    """A backup, say, or a file on a share, where WAL does not work."""
+    origin: Origin = request.getfixturevalue(kind)
+    if origin.url.get_backend_name() != "sqlite":
+        pytest.skip("There is no file")
+    origin.record("Bank", history(uuids(2)))
+    origin.track("Totals", Tracking("Bank", 2))
+    origin.execute(f"PRAGMA journal_mode = {mode}")
+    file = Path(origin.url.database or "")
+    before = file.read_bytes(), sorted(file.parent.glob(f"{file.name}*"))
+    copy(origin.env, env, "Bank", ["Totals"])
+    assert list(compare(origin.env, env, "Bank")) == []
+    assert (file.read_bytes(), sorted(file.parent.glob(f"{file.name}*"))) == before
 
 
 class TestLastPositionGiven:

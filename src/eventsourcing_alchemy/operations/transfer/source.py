@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from time import sleep
 
@@ -137,7 +138,8 @@ def _opened(
     env: Environment,
 ) -> Iterator[tuple[PersistenceModule, SQLAlchemyDatastore]]:
     module = module_of(env)
-    datastore = SQLAlchemyDatastore(module.settings(env))
+    settings = replace(module.settings(env), is_for_reading=True)
+    datastore = SQLAlchemyDatastore(settings)
     try:
         missing = datastore.dialect.missing_file(datastore.engine.url)
         if missing is not None:
