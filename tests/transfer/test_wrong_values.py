@@ -28,7 +28,7 @@ HEX = "00112233445566778899aabbccddeeff"
         ("topic = x'ff'", "topic is bytes, not text"),
         ("topic = CAST(x'ff41' AS text)", "Could not decode to UTF-8 column 'topic'"),
         ("originator_id = 'me'", f"originator_id 'me' is not a UUID: {SET_TEXT}"),
-        (f"originator_id = x'{HEX}'", "originator_id b.* is not a UUID"),
+        (f"originator_id = x'{HEX}'", "originator_id b.* is not a UUID$"),
         ("originator_id = 7", "originator_id '7' is not a UUID"),
         ("originator_version = 'a'", "originator_version is text, not a whole number"),
         ("originator_version = NULL", "originator_version is missing, not a whole"),
@@ -46,6 +46,13 @@ def test_event_of_the_librarys_sqlite(
     registered = select(applications.c.name)
     with factory.datastore.reading() as connection:
         assert connection.scalars(registered).all() == ["Application"]
+
+
+def test_position_below_the_first(origin: Origin, env: Env) -> None:
+    origin.record("Bank", history(uuids(3), versions=1))
+    origin.change(2, origin.position, "-4")
+    with pytest.raises(DataError, match="^Position -4 of the source: "):
+        copy(origin.env, env, "Bank")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "ours"])

@@ -192,6 +192,12 @@ def test_erased_aggregates(store: SQLAlchemyDatastore, erased: list[UUID]) -> No
     assert all("missing" in problem for *_, problem in found(store))
 
 
+def test_position_below_the_first(store: SQLAlchemyDatastore) -> None:
+    execute(store, update(events).where(at(11)).values(notification_id=-5))
+    problem = "es_events has an event below position 1: no reader finds it"
+    assert ("Application", -5, problem) in found(store, allow_gaps=True)
+
+
 def test_missing_version(store: SQLAlchemyDatastore) -> None:
     execute(store, delete(events).where(at(5)))
     problem = f"version 3 of aggregate {IDS[1]} has no version 2 before it"

@@ -8,6 +8,7 @@ from uuid import UUID
 from eventsourcing_alchemy.host import DataError
 from eventsourcing_alchemy.operations.transfer.layouts import TAGGED, TEXTS, Layout
 from eventsourcing_alchemy.operations.transfer.tags import each_tag
+from eventsourcing_alchemy.operations.transfer.values import set_id_type
 from eventsourcing_alchemy.schema.validation import LONGEST_TOPIC, checked_name
 from eventsourcing_alchemy.statements.compiled import Rows
 
@@ -118,11 +119,7 @@ def _problem(name: str, found: type, expected: type) -> str:
     called = _CALLED.get(found, found.__name__)
     problem = f"{name} is {called}, not {_CALLED[expected]}"
     if name == "originator_id" and found in (str, UUID):
-        id_type = "text" if found is str else "uuid"
-        problem += (
-            f": set ORIGINATOR_ID_TYPE={id_type} in the settings of the source, and "
-            f"for the application"
-        )
+        problem += f": {set_id_type('text' if found is str else 'uuid')}"
     return problem
 
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from threading import Event
 
+from eventsourcing_alchemy.host import DataError
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.transfer.checks import check_events
 from eventsourcing_alchemy.operations.transfer.collector import spared_collections
+from eventsourcing_alchemy.operations.transfer.log import Log
 from eventsourcing_alchemy.operations.transfer.opened_target import (
     existing_target,
     opened_target,
@@ -21,6 +23,7 @@ from eventsourcing_alchemy.operations.transfer.source import (
 )
 from eventsourcing_alchemy.operations.transfer.sources.alchemy import SNAPSHOTS
 from eventsourcing_alchemy.operations.transfer.target import Target
+from eventsourcing_alchemy.statements.tracking import LOWEST
 
 FOLLOWING_INTERVAL = 0.5
 """Seconds between two looks for new events."""
@@ -82,8 +85,7 @@ def copy(
     """
     with ExitStack() as stack:
         there = stack.enter_context(opened_source(source, application))
-        # Before the application is registered in the target.
-        check_events(there.log.layout, there.log.page(0, there.log.head()))
+        _check_beginning(there.log)
         here = stack.enter_context(
             opened_target(
                 target,
@@ -139,6 +141,13 @@ def compare(
         stack.enter_context(spared_collections())
         run = CopyRun(there, here, _snapshots(there, here), (), progress)
         yield from run.differences(max(there.log.head(), here.log.head()))
+
+
+def _check_beginning(log: Log) -> None:
+    """Looks at the first events before the application is registered in the target."""
+    for event in log.page(LOWEST, 0):
+        raise DataError(f"Position {event[0]} of the source: positions begin with 1")
+    check_events(log.layout, log.page(0, log.head()))
 
 
 def _follow(run: CopyRun, stop: Event) -> None:

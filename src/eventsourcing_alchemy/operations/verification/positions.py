@@ -23,6 +23,7 @@ from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.event_tables import EVENT_TABLES, EventTable
 from eventsourcing_alchemy.operations.verification.database import rows
+from eventsourcing_alchemy.statements.tracking import LOWEST
 
 READ_AT_ONCE = 1000
 """Positions that are read rather than counted."""
@@ -79,6 +80,9 @@ def wrong_positions(
             f"events up to {last}: the next append fails"
         )
         yield Discrepancy(name, last, problem)
+    for below in rows(datastore, _positions(), id=application.id, gt=LOWEST, lte=0):
+        problem = f"{below.table} has an event below position 1: no reader finds it"
+        yield Discrepancy(name, below.position, problem)
     # Up to the counter: events at the end may be missing, too.
     for wrong in _merged(_wrong(datastore, application.id, 1, max(counter, last))):
         if not (allow_gaps and isinstance(wrong, Missing)):
