@@ -51,7 +51,7 @@ def test_event_of_the_librarys_sqlite(
 def test_position_below_the_first(origin: Origin, env: Env) -> None:
     origin.record("Bank", history(uuids(3), versions=1))
     origin.change(2, origin.position, "-4")
-    with pytest.raises(DataError, match="^Position -4 of the source: "):
+    with pytest.raises(DataError, match=r"^Position -4 of the source: "):
         copy(origin.env, env, "Bank")
 
 
