@@ -74,12 +74,14 @@ def copy(
     Raises:
         ConfigurationError: if settings are missing, or cannot be used.
         ProgrammingError: if the application or a projection is not in the source.
-        CopyRefusedError: if the application in the target has events of its own, or
-            events of several kinds; if a projection is further ahead in the target.
+        CopyRefusedError: if the application in the target has events of its own, or had
+            such, which were deleted; if that in the source has events of several kinds;
+            if a projection is further ahead in the target.
         IntegrityError: if somebody else records events in the target meanwhile.
         DataError: if a record of the source cannot be read, or stored: an ID is no
             UUID, and `ORIGINATOR_ID_TYPE` is not `text`; a topic or ID is too long; a
-            value is not of the type of its column. It names the position.
+            value is not of the type of its column; a position is below 1. It names the
+            position.
         VerificationError: if the two sides differ. It names positions.
         OperationalError: if a database cannot be reached.
     """
