@@ -139,8 +139,7 @@ def check_persistence_module(env: Environment) -> None:
     Raises:
         ConfigurationError: if it will not.
     """
-    problem = persistence_module_problem(env)
-    if problem is not None:
+    if (problem := persistence_module_problem(env)) is not None:
         raise ConfigurationError(problem)
 
 

@@ -103,6 +103,20 @@ class UndoesAll(Projection[Positions]):
         type(self).form(self.view, tracking, error)
 
 
+class InTwoTransactions(Projection[Positions]):
+    """On one connection: the position is committed, then something else fails."""
+
+    name = "in_two_transactions"
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:  # noqa: ARG002
+        with self.view.datastore.engine.connect() as connection:
+            with connection.begin(), self.view.transaction(connection):
+                self.view.note(tracking)
+            with connection.begin():
+                if tracking.notification_id == 3:
+                    raise errors.CannotConnectError("gone")
+
+
 class InTwoParts(Projection[Positions]):
     name = "in_two_parts"
     fails_at: ClassVar[int]
@@ -214,4 +228,15 @@ def test_another_copy_may_process_what_was_rolled_back(env: dict[str, str]) -> N
     with run(env, UndoesAll, poison=policy, batch_size=1) as runner:
         runner.wait(runner.app.send(5), timeout=10)
         assert runner.dead_letters.select() == []
+        assert runner.view.all() == dict.fromkeys(range(1, 6), 1)
+
+
+def test_later_rollback_on_the_same_connection_is_another_one(
+    env: dict[str, str],
+) -> None:
+    policy = PoisonPolicy(attempts=3, backoff=QUICK, dead_letter=True)
+    with run(env, InTwoTransactions, poison=policy, batch_size=1) as runner:
+        runner.wait(runner.app.send(5), timeout=10)
+        (letter,) = runner.dead_letters.select()
+        assert (letter.notification_id, letter.attempts) == (3, 1)
         assert runner.view.all() == dict.fromkeys(range(1, 6), 1)

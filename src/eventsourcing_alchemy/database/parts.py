@@ -1,6 +1,7 @@
 """Parts of transactions, which may be rolled back without the rest, or with more."""
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, NestedTransaction, event
 
@@ -12,6 +13,7 @@ class Part:
 
     Attributes:
         is_undone: whether SQLAlchemy has rolled it back.
+        savepoints: the names of those that are open around it.
 
     Args:
         connection: on which it is done.
@@ -19,15 +21,11 @@ class Part:
 
     def __init__(self, connection: Connection) -> None:
         self.is_undone = False
-        self._savepoints = _savepoints(connection)
-        event.listen(connection, "rollback", self._note_rollback)
-        event.listen(connection, "rollback_savepoint", self._note_rollback_to)
+        self.savepoints = _savepoints(connection)
 
-    def _note_rollback(self, _: Connection) -> None:
-        self.is_undone = True
 
-    def _note_rollback_to(self, _: Connection, name: str, __: Any) -> None:
-        self.is_undone = self.is_undone or name in self._savepoints
+_going_on: WeakKeyDictionary[Connection, list[Part]] = WeakKeyDictionary()
+"""Those whose transaction has not ended, by connection."""
 
 
 def part_of(engine: Engine, connection: Connection) -> Part | None:
@@ -40,11 +38,40 @@ def part_of(engine: Engine, connection: Connection) -> Part | None:
     transaction = current_transaction(engine)  # Another thread may have flushed.
     if transaction is not None and transaction.is_whole():
         return None
-    return Part(connection)
+    part = Part(connection)
+    if connection not in _going_on:
+        _going_on[connection] = []
+        for name, listener in _LISTENERS.items():
+            event.listen(connection, name, listener)
+    _going_on[connection].append(part)
+    return part
+
+
+def _note_commit(connection: Connection, *_: Any) -> None:
+    _going_on[connection].clear()
+
+
+def _note_rollback(connection: Connection, *_: Any) -> None:
+    for part in _going_on[connection]:
+        part.is_undone = True
+    _going_on[connection].clear()
+
+
+def _note_rollback_to(connection: Connection, savepoint: str, *_: Any) -> None:
+    for part in _going_on[connection]:
+        part.is_undone = part.is_undone or savepoint in part.savepoints
+
+
+_LISTENERS = {
+    "commit": _note_commit,
+    "commit_twophase": _note_commit,
+    "rollback": _note_rollback,
+    "rollback_twophase": _note_rollback,
+    "rollback_savepoint": _note_rollback_to,
+}
 
 
 def _savepoints(connection: Connection) -> set[str]:
-    """The names of the savepoints that are open."""
     names = set()
     savepoint: NestedTransaction | None = connection.get_nested_transaction()
     while savepoint is not None:
