@@ -48,8 +48,8 @@ def verify(
     It finds, in an application: missing positions, positions of several events,
     and positions beyond its counter; missing versions of aggregates; snapshots without
     their event; tags that do not find their event. In the projections that follow it:
-    positions beyond its end; dead letters and leases that belong to nothing. In the
-    whole database: records whose application is missing. Events that are recorded
+    positions beyond its end; dead letters that belong to nothing. In the whole
+    database: records whose application is missing. Events that are recorded
     meanwhile are no problem.
 
     Args:
