@@ -59,10 +59,13 @@ def list_(
     """List dead letters. The exit code is 1 if there are any."""
     session = session_of(context)
     output = session.output(as_json=as_json)
-    with session.datastore() as datastore:
-        found = select_dead_letters(
-            datastore, projections or [], application=application, limit=limit
-        )
+    found: list[DeadLetter] = []
+    with session.datastores(projections or []) as datastores:
+        for datastore, names in datastores:
+            left = limit - len(found)
+            found += select_dead_letters(
+                datastore, names, application=application, limit=left
+            )
     if output.as_json:
         output.document("dead-letters list", dead_letters=found)
     else:
