@@ -35,7 +35,7 @@ def test_rebuild(shop: Shop, command: Command) -> None:
     assert "switching: 4 of 4" in result.stderr
     assert "sales is rebuilt." in result.stdout
     assert sold(shop) == 3
-    refused = command("rebuild", "sales", code=3)
+    refused = command("rebuild", "sales", code=5)
     assert "sales__old" in refused.stderr
     command("dead-letters", "list", code=1)
     # Of the rebuild, nothing is left that does not go on.
@@ -61,8 +61,22 @@ def test_reset(shop: Shop, command: Command) -> None:
     assert sold(shop) == 5
 
 
+def test_what_is_refused_for_now(shop: Shop, command: Command) -> None:
+    """With another exit code than a database that is out of reach."""
+    command.declare(DECLARED)
+    shop.sell(shop.add("tea"), 5)
+    result = command("rebuild", "sales", code=5)
+    assert "There is nothing to rebuild yet" in result.stderr
+    with SQLAlchemyProjectionRunner(
+        application_class=Shop, projection_class=SalesProjection, view_class=Sales
+    ) as runner:
+        runner.wait(shop.recorder.max_notification_id(), timeout=20)
+        result = command("reset", "sales", "--yes", code=5)
+        assert "stop the runners first" in result.stderr
+
+
 def test_event_sourced_projections_are_refused(shop: Shop, command: Command) -> None:
     command.declare(DECLARED.replace("SalesProjection", "CopyOfSales"))
     assert shop.add("tea")
-    result = command("rebuild", "sales", code=3)
+    result = command("rebuild", "sales", code=5)
     assert "keeps its state in events" in result.stderr

@@ -6,6 +6,8 @@ import typer
 
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.session import AsJson, session_of
+from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.schema import (
     SchemaStatus,
     schema_differences,
@@ -82,4 +84,8 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command()
 def sql() -> None:
     """Print the SQL that creates the tables, without connecting to a database."""
-    sys.stdout.write(script())
+    try:
+        sys.stdout.write(script())
+    except ProgrammingError as error:
+        # It depends on nothing but variables.
+        raise ConfigurationError(str(error)) from error

@@ -14,12 +14,16 @@ LEASE_DURATION = 15.0
 """Seconds after which another rebuild takes over from one that was killed."""
 
 
+class ViewBusyError(OperationalError):
+    """Somebody else works on the view. The message names who."""
+
+
 @contextmanager
 def alone(in_use: ViewInUse, new: NewView) -> Iterator[Lease]:
     """Makes sure that nobody else rebuilds the view in the block.
 
     Raises:
-        OperationalError: if somebody does.
+        ViewBusyError: if somebody does.
     """
     lease = Lease(
         in_use.recorder.datastore,
@@ -34,7 +38,7 @@ def alone(in_use: ViewInUse, new: NewView) -> Iterator[Lease]:
         if monotonic() > ends:
             holder = lease.current_holder()
             msg = f"{holder} is already rebuilding {in_use}: wait until it is done"
-            raise OperationalError(msg)
+            raise ViewBusyError(msg)
         never.wait(PAUSE)
     try:
         with lease.holding(never):
