@@ -68,7 +68,11 @@ def upgrade(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def check(context: typer.Context, as_json: AsJson = False) -> None:
-    """Compare the tables with this version. The exit code is 1 if they differ."""
+    """Compare the tables with this version. The exit code is 1 if they differ.
+
+    This compares columns, types, defaults, keys, indexes, collations, and how the
+    database keeps the tables. The command schema sql prints them as they have to be.
+    """
     session = session_of(context)
     output = session.output(as_json=as_json)
     with session.datastore() as datastore:

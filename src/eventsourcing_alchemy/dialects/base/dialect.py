@@ -7,6 +7,7 @@ from eventsourcing_alchemy.dialects.base.diagnosis import Diagnosis
 from eventsourcing_alchemy.dialects.base.errors import Errors
 from eventsourcing_alchemy.dialects.base.listening import Announcements
 from eventsourcing_alchemy.dialects.base.side_effects import SideEffects
+from eventsourcing_alchemy.dialects.base.stored_tables import StoredTables
 from eventsourcing_alchemy.dialects.base.table_switch import TableSwitch
 from eventsourcing_alchemy.dialects.base.transactions import Transactions
 from eventsourcing_alchemy.dialects.base.upserts import Upserts
@@ -23,6 +24,7 @@ class BaseDialect(
     Announcements,
     TableSwitch,
     Diagnosis,
+    StoredTables,
 ):
     """The steps in which databases differ, as any database can do them.
 

@@ -6,6 +6,7 @@ from eventsourcing_alchemy.dialects.mysql.dcb_appending import MySQLDCBAppending
 from eventsourcing_alchemy.dialects.mysql.diagnosis import MySQLDiagnosis
 from eventsourcing_alchemy.dialects.mysql.errors import MySQLErrors
 from eventsourcing_alchemy.dialects.mysql.side_effects import MySQLSideEffects
+from eventsourcing_alchemy.dialects.mysql.stored_tables import MySQLStoredTables
 from eventsourcing_alchemy.dialects.mysql.table_switch import MySQLTableSwitch
 from eventsourcing_alchemy.dialects.mysql.transactions import MySQLTransactions
 from eventsourcing_alchemy.dialects.mysql.upserts import MySQLUpserts
@@ -20,6 +21,7 @@ class MySQLDialect(
     MySQLSideEffects,
     MySQLTableSwitch,
     MySQLDiagnosis,
+    MySQLStoredTables,
     BaseDialect,
 ):
     """What MySQL and MariaDB do differently."""

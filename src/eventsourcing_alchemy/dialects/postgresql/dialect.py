@@ -12,6 +12,9 @@ from eventsourcing_alchemy.dialects.postgresql.diagnosis import PostgreSQLDiagno
 from eventsourcing_alchemy.dialects.postgresql.errors import PostgreSQLErrors
 from eventsourcing_alchemy.dialects.postgresql.listening import PostgreSQLAnnouncements
 from eventsourcing_alchemy.dialects.postgresql.side_effects import PostgreSQLSideEffects
+from eventsourcing_alchemy.dialects.postgresql.stored_tables import (
+    PostgreSQLStoredTables,
+)
 from eventsourcing_alchemy.dialects.postgresql.table_switch import PostgreSQLTableSwitch
 from eventsourcing_alchemy.dialects.postgresql.transactions import (
     PostgreSQLTransactions,
@@ -30,6 +33,7 @@ class PostgreSQLDialect(
     PostgreSQLAnnouncements,
     PostgreSQLTableSwitch,
     PostgreSQLDiagnosis,
+    PostgreSQLStoredTables,
     BaseDialect,
 ):
     """What PostgreSQL does differently."""
