@@ -290,7 +290,7 @@ def test_tables_that_differ(factory: SQLAlchemyFactory, command: Command) -> Non
     with factory.datastore.engine.begin() as connection:
         connection.exec_driver_sql(added)
     found = texts(command.json("doctor", code=1), "schema")
-    assert "differ from this version (1 times)" in found
+    assert "Differences from the tables of this version: 1" in found
     assert "schema check" in found
 
 

@@ -145,7 +145,7 @@ def _tables(datastore: SQLAlchemyDatastore, revision: str | None) -> Finding:
     found = len(schema_differences(datastore))
     if not found:
         return Finding("schema", Level.OK, f"at {revision}, which is current")
-    text = f"at {revision}, but the tables differ from this version ({found} times)"
+    text = f"at {revision}. Differences from the tables of this version: {found}"
     remedy = "See where: eventsourcing-alchemy schema check"
     return Finding("schema", Level.WARNING, text, remedy)
 
