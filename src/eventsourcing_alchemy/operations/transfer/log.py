@@ -1,6 +1,6 @@
 """The events of an application in one database, page by page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from sqlalchemy import (
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.transfer.layouts import Layout, Row
 from eventsourcing_alchemy.operations.transfer.values import UtcTime
+from eventsourcing_alchemy.schema.namespaces import default_schema
 from eventsourcing_alchemy.schema.types import OriginatorUuid
 from eventsourcing_alchemy.statements.compiled import Rows
 from eventsourcing_alchemy.statements.parameters import application_id
@@ -60,6 +61,7 @@ class Log:
         self.layout = layout
         self.tells_time = with_time and layout.columns[-1] in table.c
         self._datastore = datastore
+        self._table = table
         self._position = table.c[layout.position]
         self._where: list[ColumnElement[bool]] = []
         self._parameters: Mapping[str, Any] = {}
@@ -95,6 +97,15 @@ class Log:
             .subquery()
         )
         return select(func.count(), func.max(page.c.position), func.sum(page.c.size))
+
+    @property
+    def place(self) -> Hashable:
+        """Where the table is: database and schema, and its name."""
+        store, schema = self._datastore, self._table.schema
+        with store.reading() as connection:
+            database = store.dialect.place(connection)
+            schema = schema or store.schema or default_schema(connection)
+        return database, schema, self._table.name
 
     def head(self) -> int:
         """The last position, 0 before the first event."""
