@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -97,6 +99,34 @@ def test_retry(
     command("dead-letters", "list")
     other = command("dead-letters", "retry", "other", "--all", code=2)
     assert "declares 'sales'" in other.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_an_interrupted_retry(
+    passed_over: PassedOver,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    """It tells what it has done until then."""
+    command.declare(DECLARED)
+
+    def process(self: Any, _event: Any, tracking: Tracking) -> None:
+        if tracking.notification_id == 3:
+            raise KeyboardInterrupt
+        self.view.insert_tracking(tracking)
+
+    passed_over(13, 13)
+    monkeypatch.setattr(SalesProjection, "process_event", process)
+    result = command("dead-letters", "retry", "sales", "--all", *options, code=130)
+    assert "Interrupted after 1 of 2 dead letters" in result.stderr
+    if options:
+        (outcome,) = json.loads(result.stdout)["outcomes"]
+        assert (outcome["notification_id"], outcome["problem"]) == (2, None)
+    else:
+        assert "position 2 of 'Shop': processed" in result.stdout
+    (left,) = command.json("dead-letters", "list", code=1)["dead_letters"]
+    assert left["notification_id"] == 3
 
 
 def test_of_a_view_in_another_database(
