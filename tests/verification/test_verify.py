@@ -288,6 +288,32 @@ def test_many_dead_letters_of_nothing(
     ]
 
 
+def test_versions_in_another_order(store: SQLAlchemyDatastore) -> None:
+    # Versions 2 and 3 of the first aggregate are at 4 and 7.
+    moves = ((4, 100), (7, 4), (100, 7))
+    execute(
+        store,
+        *(update(events).where(at(a)).values(notification_id=b) for a, b in moves),
+    )
+    problem = f"version 3 of aggregate {IDS[0]} has no version 2 before it"
+    assert found(store) == [("Application", 4, f"{problem}, but at position 7")]
+
+
+def test_positions_below_the_first(store: SQLAlchemyDatastore) -> None:
+    execute(
+        store,
+        update(events).where(at(1)).values(notification_id=-5),
+        update(events).where(at(2)).values(notification_id=0),
+        update(tracking).values(notification_id=-1),
+    )
+    here = "es_events has an event here, which nobody reads: 1 is the first"
+    problems = found(store)
+    assert ("Application", -5, here) in problems
+    assert ("Application", 0, here) in problems
+    ours = "projection 'Application' is at this position, but 1 is the first"
+    assert ("Application", -1, ours) in problems
+
+
 def test_a_database_of_views(factory: SQLAlchemyFactory) -> None:
     """Before the first event, and after a reset: its applications are elsewhere."""
     datastore = factory.tracking_recorder().datastore

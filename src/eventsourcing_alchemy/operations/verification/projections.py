@@ -40,6 +40,7 @@ def wrong_projections(
     """
     for table, statement, problem in (
         (tracking, _beyond(), _beyond_problem),
+        (tracking, _negative(), _negative_problem),
         (dead_letters, _letters_ahead(), _ahead_problem),
         (dead_letters, _letters_of_nothing(), _nothing_problem),
     ):
@@ -81,6 +82,10 @@ def _beyond_problem(row: Row[Any]) -> str:
     )
 
 
+def _negative_problem(row: Row[Any]) -> str:
+    return f"projection {row.projection!r} is at this position, but 1 is the first"
+
+
 def _ahead_problem(row: Row[Any]) -> str:
     reached = "nothing" if row.reached is None else row.reached
     return (
@@ -102,6 +107,12 @@ def _beyond() -> Select[Any]:
         .select_from(tracking.join(applications, _follows(tracking)))
         .where(tracking.c.notification_id > last)
     )
+
+
+@cache
+def _negative() -> Select[Any]:
+    """Positions of projections that no event has, nor can have."""
+    return select(*_key(tracking)).where(tracking.c.notification_id < 0)
 
 
 @cache
