@@ -1,3 +1,9 @@
+<%!
+# Here, because of what fails later on Alembic only tells where a traceback is.
+from eventsourcing_alchemy.schema.new_revisions import require_checkout
+
+require_checkout(_template_filename)
+%>\
 """${message}.
 
 Frozen once released: a revision imports nothing of the package.

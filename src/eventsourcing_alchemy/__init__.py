@@ -55,10 +55,10 @@ from eventsourcing_alchemy.schema.migrate import (
     current_revision,
     declared,
     include_name,
-    keep_apart,
     missing_tables,
     upgrade,
 )
+from eventsourcing_alchemy.schema.new_revisions import keep_apart
 from eventsourcing_alchemy.schema.tables import metadata
 from eventsourcing_alchemy.settings import Settings
 from eventsourcing_alchemy.subscriptions.dcb_subscription import (

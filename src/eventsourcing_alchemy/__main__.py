@@ -2,6 +2,8 @@
 
 import sys
 
+from eventsourcing_alchemy.errors import missing_extra
+
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
 
@@ -16,23 +18,16 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _OF_EXTRA:
             raise
-        missing = error.name
+        refusal = missing_extra("cli", error)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     else:
         with whole_output():
             app(prog_name="eventsourcing-alchemy")
         return
-    sys.exit(_refusal(missing))
-
-
-def _refusal(missing: str | None) -> int:
-    print(  # noqa: T201 (there is no command line yet that could print it)
-        f"Error: the command line needs {missing!r}, which is not installed: "
-        f"pip install 'eventsourcing-alchemy[cli]'",
-        file=sys.stderr,
-    )
-    return 2
+    # There is no command line yet that could print it.
+    print(f"Error: {refusal}", file=sys.stderr)  # noqa: T201
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ def missing_driver(name: str, error: ImportError) -> ConfigurationError:
     """
     return ConfigurationError(
         f"SQLALCHEMY_URL: the driver of {name!r} cannot be imported ({error}): install "
-        f"it, for instance with pip install 'eventsourcing-alchemy[binary,mysql]'"
+        "it. The extras 'binary', 'mysql' and 'mysqlclient' of eventsourcing-alchemy "
+        "have drivers"
     )
 
 
@@ -39,7 +40,8 @@ def missing_extra(name: str, error: ModuleNotFoundError) -> ConfigurationError:
         error: tells what is missing.
     """
     return ConfigurationError(
-        f"{error.name!r} is not installed: pip install 'eventsourcing-alchemy[{name}]'"
+        f"{error.name!r} is not installed: install eventsourcing-alchemy with the "
+        f"extra {name!r}"
     )
 
 

@@ -58,6 +58,9 @@ from eventsourcing.persistence import (
     UUIDAsHex,
     WaitInterruptedError,
 )
+from eventsourcing.popo import (
+    POPOFactory,
+)
 from eventsourcing.projection import (
     ApplicationSubscription,
     BaseProjectionRunner,
@@ -116,6 +119,7 @@ __all__ = [
     "NotSupportedError",
     "Notification",
     "OperationalError",
+    "POPOFactory",
     "PersistenceError",
     "ProcessRecorder",
     "ProgrammingError",

@@ -1,15 +1,23 @@
 """The environment variables, read and checked."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Engine
 
 from eventsourcing_alchemy.dialects.urls import normalise_url, with_prepare_threshold
 from eventsourcing_alchemy.errors import ConfigurationError
-from eventsourcing_alchemy.host import Environment, strtobool
+from eventsourcing_alchemy.host import (
+    Environment,
+    EnvType,
+    TopicError,
+    resolve_topic,
+    strtobool,
+)
 
 T = TypeVar("T")
 
@@ -59,10 +67,7 @@ class Variables:
             shown_value = "a URL" if "://" in value else repr(value)
             shown = str(error) if secret else f"{shown_value} is not {accepted}"
         # Outside of the handler: the context would show a secret.
-        raise ConfigurationError(f"{self._name(key)}: {shown}")
-
-    def _name(self, key: str) -> str:
-        return next(name for name in self.env.create_keys(key) if name in self.env)
+        raise ConfigurationError(f"{name_in(self.env, key)}: {shown}")
 
     def text(self, key: str) -> str | None:
         """A text as it stands."""
@@ -100,8 +105,43 @@ class Variables:
         return self.read(key, normalise_url, accepted, secret=True)
 
 
+def name_in(env: Environment, key: str) -> str:
+    """The name of a variable that counts there: with prefix, if that one is set.
+
+    Args:
+        env: the environment.
+        key: the variable, without prefix.
+    """
+    return next((name for name in env.create_keys(key) if name in env), key)
+
+
+def environment_of(configured: type[Any], env: EnvType | None = None) -> Environment:
+    """The variables of an application or projection, collected as the library does.
+
+    Args:
+        configured: its class. An application's has variables of its own.
+        env: variables that win over those of the process.
+    """
+    own = getattr(configured, "env", {})
+    return Environment(configured.name, {**own, **os.environ, **(env or {})})
+
+
 PERSISTENCE_MODULE = "eventsourcing_alchemy"
 """The value of the variable of that name that has the library use this package."""
+
+
+def check_persistence_module(env: Environment) -> None:
+    """Makes sure that the library will use this package.
+
+    Args:
+        env: of an application or projection.
+
+    Raises:
+        ConfigurationError: if it will not.
+    """
+    problem = persistence_module_problem(env)
+    if problem is not None:
+        raise ConfigurationError(problem)
 
 
 def persistence_module_problem(env: Environment) -> str | None:
@@ -111,15 +151,30 @@ def persistence_module_problem(env: Environment) -> str | None:
         env: of an application or projection.
     """
     topic = str(env.get("PERSISTENCE_MODULE", "")).strip()
-    expected = f"set PERSISTENCE_MODULE={PERSISTENCE_MODULE}"
+    name = name_in(env, "PERSISTENCE_MODULE")
+    expected = f"set {name}={PERSISTENCE_MODULE}"
     if not topic:
         return (
-            f"PERSISTENCE_MODULE is not set, so the library keeps everything in the "
-            f"memory of this process: {expected}"
+            f"{name} is not set, so the library keeps everything in the memory of this "
+            f"process: {expected}"
         )
-    if topic != PERSISTENCE_MODULE and topic.replace("-", "_") == PERSISTENCE_MODULE:
-        return f"PERSISTENCE_MODULE is {topic!r}, with a hyphen: {expected}"
+    try:
+        found = resolve_topic(topic)
+    except (TopicError, ValueError) as error:  # The latter of an empty module.
+        return f"{name}: {error}: {expected}"
+    if not _is_ours(found):
+        return f"{name} is {topic!r}, which is another persistence module: {expected}"
     return None
+
+
+def _is_ours(found: object) -> bool:
+    """Whether a topic leads to a factory of this package, or to a subclass of it."""
+    members = vars(found).values() if isinstance(found, ModuleType) else [found]
+    bases = {
+        base for each in members if isinstance(each, type) for base in each.__mro__
+    }
+    # By its name: the factory itself reads settings, and cannot be imported here.
+    return any(base.__module__ == f"{PERSISTENCE_MODULE}.factory" for base in bases)
 
 
 @dataclass(frozen=True)

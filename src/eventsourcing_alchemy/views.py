@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Self
 from sqlalchemy import Connection, Executable, MetaData, Table
 from sqlalchemy.orm import Session
 
-from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
-from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.host import (
     Environment,
     EnvType,
@@ -18,10 +16,7 @@ from eventsourcing_alchemy.host import (
 )
 from eventsourcing_alchemy.orm.event_session import event_session
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
-from eventsourcing_alchemy.settings import (
-    PERSISTENCE_MODULE,
-    persistence_module_problem,
-)
+from eventsourcing_alchemy.settings import check_persistence_module
 from eventsourcing_alchemy.upserts.parameters import Parameters
 from eventsourcing_alchemy.upserts.statement import Upsert
 
@@ -60,18 +55,10 @@ class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
                 module, or a variable has a value that cannot be used.
         """
         variables = Environment(projection_name, {**os.environ, **(env or {})})
-        problem = persistence_module_problem(variables)
-        if problem is not None:
-            raise ConfigurationError(problem)
+        check_persistence_module(variables)
         constructed: InfrastructureFactory[Self]
         constructed = InfrastructureFactory.construct(variables)
         with closing(constructed) as factory:
-            if not isinstance(getattr(factory, "datastore", None), SQLAlchemyDatastore):
-                msg = (
-                    f"PERSISTENCE_MODULE is {variables.get('PERSISTENCE_MODULE')!r}: "
-                    f"{cls.__name__} needs {PERSISTENCE_MODULE}"
-                )
-                raise ConfigurationError(msg)
             yield factory.tracking_recorder(cls)
 
     @contextmanager

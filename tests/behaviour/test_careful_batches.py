@@ -17,6 +17,7 @@ from eventsourcing.persistence import (
     Tracking,
 )
 from sqlalchemy import NullPool, create_engine, exc, text
+from sqlalchemy.orm import Session
 
 from backends import Backend, Capability
 from behaviour.workers import DeliberateError, new_events
@@ -153,6 +154,28 @@ def test_tracked_in_another_thread_or_task(
     (warning,) = warnings()
     assert "transaction of its own from now on" in warning
     assert "another thread or task" in warning
+
+
+@pytest.mark.needs(Capability.ROW_LOCKS)
+def test_tracked_in_another_transaction(
+    view: Positions,
+    notifications: Sequence[Notification],
+    batches: Batches,
+    warnings: Callable[[], list[str]],
+) -> None:
+    def process(notification: Notification) -> None:
+        with (
+            Session(view.datastore.engine) as session,
+            session.begin(),
+            view.transaction(session),
+        ):
+            view.note(tracking(notification))
+
+    counts = work_off(batches, notifications, process)
+    assert counts == [1, 0, *[1] * (EVENTS - 1)]
+    assert view.all() == all_once()
+    (warning,) = warnings()
+    assert "in a transaction of its own" in warning
 
 
 def test_fail_while_events_succeed(

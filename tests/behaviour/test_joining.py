@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any
 
 import pytest
@@ -89,6 +89,32 @@ def test_block_that_was_entered_by_this_thread_in_another_context(
         recorder.insert_events(new_events())
     assert next(entered, "ended") == "ended"
     assert recorder.insert_events(new_events()) == [2]
+
+
+@pytest.mark.needs(Capability.ROW_LOCKS)
+def test_reading_hides_no_transaction(recorder: SQLAlchemyApplicationRecorder) -> None:
+    """In other contexts of the thread, and in other threads of a task."""
+    entered, reading = block(recorder), recorder.reading()
+    Context().run(next, entered)
+    Context().run(reading.__enter__)
+    with outside:
+        recorder.insert_events(new_events())
+    Context().run(reading.__exit__, None, None, None)
+    with outside:
+        recorder.insert_events(new_events())
+    Context().run(next, entered, "ended")
+
+    async def handle() -> None:
+        with recorder.reading(), outside:
+            await asyncio.to_thread(recorder.insert_events, new_events())
+
+    async def main() -> None:
+        with recorder.transaction():
+            recorder.insert_events(new_events())
+            await asyncio.create_task(handle())
+
+    asyncio.run(main())
+    assert ids(recorder) == [1, 2]
 
 
 def throw(entered: Any) -> None:

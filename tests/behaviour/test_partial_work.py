@@ -16,7 +16,7 @@ from eventsourcing.persistence import (
     Tracking,
 )
 from eventsourcing.projection import Projection
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
 from backends import Capability
@@ -59,6 +59,27 @@ def in_savepoint(view: Positions, tracking: Tracking, error: Exception | None) -
             raise error
     if error is not None:
         raise error
+
+
+def in_plain_savepoint(
+    view: Positions, tracking: Tracking, error: Exception | None
+) -> None:
+    with view.transaction() as connection:
+        connection.execute(text("SAVEPOINT part"))
+        view.note(tracking)
+        if error is not None:
+            connection.execute(text("ROLLBACK TO SAVEPOINT part"))
+    if error is not None:
+        raise error
+
+
+def overtaken(view: Positions, tracking: Tracking, error: Exception | None) -> None:
+    """By another copy, as soon as the row of the position is free."""
+    try:
+        in_savepoint(view, tracking, error)
+    except RuntimeError:
+        Positions(view.datastore, view.name).note(tracking)
+        raise
 
 
 def in_session(view: Positions, tracking: Tracking, error: Exception | None) -> None:
@@ -147,7 +168,14 @@ def test_becomes_a_dead_letter_that_can_be_retried(env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "batch_size"), [(in_savepoint, 1), (in_savepoint, 500), (in_session, 1)]
+    ("form", "batch_size"),
+    [
+        (in_savepoint, 1),
+        (in_savepoint, 500),
+        (in_plain_savepoint, 1),
+        (in_plain_savepoint, 500),
+        (in_session, 1),
+    ],
 )
 @pytest.mark.parametrize("error", [RuntimeError, errors.CannotConnectError])
 def test_what_was_rolled_back_is_tried_again(
@@ -178,3 +206,12 @@ def test_dead_letter_of_what_was_rolled_back(env: dict[str, str]) -> None:
         assert runner.view.all() == dict.fromkeys([1, 2, 4], 1)
         runner.dead_letters.retry(letter, runner.app, runner.projection)
         assert runner.view.all() == dict.fromkeys(range(1, 5), 1)
+
+
+def test_another_copy_may_process_what_was_rolled_back(env: dict[str, str]) -> None:
+    UndoesAll.form, UndoesAll.failures = overtaken, [RuntimeError("once")]
+    policy = PoisonPolicy(attempts=2, backoff=QUICK, dead_letter=True)
+    with run(env, UndoesAll, poison=policy, batch_size=1) as runner:
+        runner.wait(runner.app.send(5), timeout=10)
+        assert runner.dead_letters.select() == []
+        assert runner.view.all() == dict.fromkeys(range(1, 6), 1)

@@ -8,10 +8,20 @@ from types import ModuleType
 from uuid import uuid4
 
 import pytest
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.dcb.api import (
+    DCBAppendCondition,
+    DCBEvent,
+    DCBQuery,
+    DCBQueryItem,
+)
+from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.utils import clear_topic_cache, get_topic, register_topic
 
-from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
+from eventsourcing_alchemy import (
+    SQLAlchemyApplicationRecorder,
+    SQLAlchemyDCBRecorder,
+    SQLAlchemyFactory,
+)
 
 
 class Order:
@@ -64,6 +74,32 @@ def test_every_name_selects_the_events_of_all(
     assert [each.topic for each in found] == EVERY_NAME
     with recorder.subscribe(topics=[topic]) as subscription:
         assert [next(subscription).topic for _ in EVERY_NAME] == EVERY_NAME
+
+
+@pytest.fixture
+def tagged(factory: SQLAlchemyFactory) -> SQLAlchemyDCBRecorder:
+    """The same, with tags."""
+    recorder = factory.dcb_recorder()
+    types = [*OTHERS, *EVERY_NAME, *OTHERS]
+    recorder.append([DCBEvent(type=each, data=b"", tags=["tag"]) for each in types])
+    return recorder
+
+
+@pytest.mark.parametrize("topic", EVERY_NAME)
+@pytest.mark.parametrize("tags", [[], ["tag"]])
+def test_every_name_selects_the_events_of_all_in_queries(
+    tagged: SQLAlchemyDCBRecorder, topic: str, tags: list[str]
+) -> None:
+    query = DCBQuery(items=[DCBQueryItem(types=[topic], tags=tags)])
+    assert [each.event.type for each in tagged.read(query)] == EVERY_NAME
+    with tagged.subscribe(query) as subscription:
+        assert [next(subscription).event.type for _ in EVERY_NAME] == EVERY_NAME
+    event = DCBEvent(type="other", data=b"", tags=[])
+    condition = DCBAppendCondition(fail_if_events_match=query, after=len(OTHERS) + 3)
+    with pytest.raises(IntegrityError):
+        tagged.append([event], condition)
+    condition = DCBAppendCondition(fail_if_events_match=query, after=len(OTHERS) + 4)
+    assert tagged.append([event], condition) == 2 * len(OTHERS) + 5
 
 
 def test_what_else_is_registered_does_no_harm(

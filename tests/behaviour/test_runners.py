@@ -38,7 +38,11 @@ from eventsourcing_alchemy import (
 )
 from eventsourcing_alchemy.database import retrying
 from eventsourcing_alchemy.database.retrying import CONFLICTS_BEFORE_WARNING
-from eventsourcing_alchemy.errors import CannotConnectError, LockTimeoutError
+from eventsourcing_alchemy.errors import (
+    CannotConnectError,
+    ConfigurationError,
+    LockTimeoutError,
+)
 from eventsourcing_alchemy.runners import attempts
 from eventsourcing_alchemy.schema.tables import leases
 from factories import OpenFactory
@@ -649,7 +653,7 @@ def test_needs_a_recorder_of_this_package(env: dict[str, str]) -> None:
 
     variables = {**env, "FOREIGN_PERSISTENCE_MODULE": "eventsourcing.popo"}
     with (
-        pytest.raises(ProgrammingError, match="PERSISTENCE_MODULE"),
+        pytest.raises(ConfigurationError, match="set FOREIGN_PERSISTENCE_MODULE="),
         SQLAlchemyProjectionRunner(
             application_class=Parcels,
             projection_class=Foreign,

@@ -17,7 +17,7 @@ from eventsourcing.persistence import (
     Tracking,
     WaitInterruptedError,
 )
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 from backends import Backend, Capability
 from behaviour.workers import DeliberateError, new_events
@@ -162,6 +162,20 @@ def test_wait_sees_the_commit_of_another_process(
         committed = monotonic()
         waiting.result()
     assert monotonic() - committed < 0.1
+
+
+@pytest.mark.needs(Capability.SERVER, Capability.TRANSACTIONAL_DDL)
+def test_wait_bears_locks(open_factory: OpenFactory) -> None:
+    """Of somebody who alters the table, say."""
+    recorder = open_factory(SQLALCHEMY_LOCK_TIMEOUT="0.05").tracking_recorder()
+    recorder.insert_tracking(Tracking("upstream", 1))
+    with ThreadPoolExecutor(1) as threads:
+        with recorder.datastore.engine.connect() as altering:
+            altering.execute(text("ALTER TABLE es_tracking ADD COLUMN more INTEGER"))
+            waiting = threads.submit(recorder.wait, "upstream", 1, timeout=20)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+        waiting.result(timeout=20)
 
 
 def test_wait_times_out(recorder: SQLAlchemyTrackingRecorder) -> None:

@@ -263,11 +263,12 @@ def test_options_of_a_url_are_not_shown(backend: Backend, command: Command) -> N
 
 def test_variables_that_are_wrong(factory: SQLAlchemyFactory, command: Command) -> None:
     factory.application_recorder()
-    command.variables["PERSISTENCE_MODULE"] = "eventsourcing-alchemy"
-    document = command.json("doctor", code=1)
-    assert "PERSISTENCE_MODULE=eventsourcing_alchemy" in texts(
-        document, "PERSISTENCE_MODULE"
-    )
+    for module in ("eventsourcing-alchemy", "eventsourcing.sqlite", "nosuch"):
+        command.variables["PERSISTENCE_MODULE"] = module
+        document = command.json("doctor", code=1)
+        assert "PERSISTENCE_MODULE=eventsourcing_alchemy" in texts(
+            document, "PERSISTENCE_MODULE"
+        )
     command.variables["SQLALCHEMY_RETRY_TIMEOUT"] = "soon"
     assert "'soon'" in command("doctor", code=2).stderr
 

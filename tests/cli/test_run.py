@@ -80,7 +80,7 @@ def test_what_is_missing(command: Command) -> None:
     [
         ("", "PERSISTENCE_MODULE is not set"),
         ("eventsourcing-alchemy", "set PERSISTENCE_MODULE=eventsourcing_alchemy"),
-        ("eventsourcing.popo", "Sales needs eventsourcing_alchemy"),
+        ("eventsourcing.popo", "which is another persistence module: set"),
     ],
 )
 def test_a_view_says_what_is_missing(

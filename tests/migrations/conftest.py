@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copy
 
 import pytest
+from alembic.config import Config
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 
 from backends import Backend
@@ -35,7 +37,7 @@ import os
 from alembic import context
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, NullPool
 from eventsourcing_alchemy.dialects.urls import normalise_url
-from eventsourcing_alchemy.schema.migrate import declared, include_name, keep_apart
+from eventsourcing_alchemy import declared, include_name, keep_apart
 
 mine = MetaData()
 Table("mine", mine, Column("id", Integer, primary_key=True))
@@ -117,6 +119,6 @@ def _environment(directory: Path, text: str, options: str) -> Path:
     ini = directory / "alembic.ini"
     ini.write_text(text)
     (directory / "env.py").write_text(ENVIRONMENT.replace("{options}", options))
-    template = Path(__file__).parents[2] / "migrations" / "script.py.mako"
-    (directory / "script.py.mako").write_text(template.read_text())
+    template = Config().get_template_directory() + "/generic/script.py.mako"
+    copy(template, directory)
     return ini

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copy, copytree
 
 import pytest
 from sqlalchemy import Connection, Engine, inspect
 
 from backends import Backend
-from commandline import CHECKOUT, Alembic
+from commandline import CHECKOUT, Alembic, AlembicInProcess
 from eventsourcing_alchemy.schema.migrate import (
     current_revision,
     missing_tables,
@@ -97,6 +98,46 @@ def test_no_revision_is_written_among_ours(
     alembic(backend.url, *generate, *own, ini=ini, error=refused)
     assert sorted(VERSIONS.iterdir()) == before
     alembic(backend.url, *generate, *own, "--head=base", ini=ini)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("revision", "-m", "mine"),
+        ("revision", "-m", "mine", "--autogenerate"),
+        ("merge", "-m", "mine", "es_0006"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.needs("shared")
+def test_no_revision_is_written_into_the_package(
+    backend: Backend,
+    alembic: Alembic,
+    ini_with_sections: Path,
+    arguments: tuple[str, ...],
+) -> None:
+    """Neither into an installed one, nor into a checkout that others use."""
+    before = sorted(VERSIONS.iterdir())
+    section, ini = ("-n", "eventsourcing_alchemy"), ini_with_sections
+    alembic(backend.url, *section, "upgrade", "head", ini=ini)
+    refused = "would become part of the package eventsourcing_alchemy: create yours in"
+    alembic(backend.url, *section, *arguments, ini=ini, error=refused)
+    assert sorted(VERSIONS.iterdir()) == before
+
+
+@pytest.mark.once
+def test_in_a_checkout_a_revision_is_written(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    copytree(CHECKOUT / "migrations", checkout / "migrations")
+    ini = Path(copy(CHECKOUT / "alembic.ini", checkout))
+    arguments = ("revision", "-m", "ours", "--rev-id", "es_0007")
+    AlembicInProcess(checkout)(None, *arguments, ini=ini, error="would become part")
+    copy(CHECKOUT / "pyproject.toml", checkout)
+    AlembicInProcess(tmp_path)(None, *arguments, ini=ini, error="would become part")
+    AlembicInProcess(checkout)(None, *arguments, ini=ini)
+    written = (checkout / "migrations" / "versions" / "es_0007_ours.py").read_text()
+    assert written.startswith('"""ours.\n\nFrozen')
+    assert "down_revision = 'es_0006'" in written
 
 
 @pytest.mark.needs("server")

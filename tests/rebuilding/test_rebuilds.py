@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import types
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from threading import Event
 from typing import Any, ClassVar
 
 import pytest
-from eventsourcing.persistence import OperationalError, ProgrammingError, Tracking
+from eventsourcing.persistence import (
+    DataError,
+    OperationalError,
+    ProgrammingError,
+    Tracking,
+)
 from eventsourcing.projection import EventSourcedProjection, Projection
-from sqlalchemy import Column, Integer, MetaData, delete, insert, inspect, select, text
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    delete,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 
 from backends import Backend, Capability
 from eventsourcing_alchemy import (
@@ -26,8 +43,9 @@ from eventsourcing_alchemy.schema.tables import (
     rebuilds,
     tracking,
 )
+from faults.waiting import wait_until
 from rebuilding.in_use import InUse, connected, differences, names
-from rebuilding.shop import Orders, Shop
+from rebuilding.shop import Orders, Shop, positions
 from triggers_of_tables import after_each_row
 
 pytestmark = [pytest.mark.needs(Capability.SHARED)]
@@ -111,7 +129,11 @@ def test_new_columns_are_there(in_use: InUse) -> None:
 class TestInterrupted:
     @pytest.mark.parametrize("restart", [False, True])
     def test_goes_on(
-        self, in_use: InUse, monkeypatch: pytest.MonkeyPatch, restart: bool
+        self,
+        in_use: InUse,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        restart: bool,
     ) -> None:
         before = in_use.content()
         processed: list[int] = []
@@ -132,6 +154,8 @@ class TestInterrupted:
         in_use.rebuild(restart=restart)
         assert in_use.content() == before
         assert processed[0] == (1 if restart else 13)
+        # It may have been built by other code until there.
+        assert ("after position 12" in caplog.text) is not restart
 
     def test_not_with_other_tables(self, in_use: InUse, backend: Backend) -> None:
         class NewRelease(Orders):
@@ -186,6 +210,76 @@ def test_dead_letters_of_the_new_build_stay(
     in_use.rebuild(poison=policy)
     assert in_use.dead_letters() == [3]
     assert len(in_use.content()) == 14
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, DataError])
+@pytest.mark.parametrize("dead_letter", [False, True])
+def test_event_that_fails_is_recorded_meanwhile(
+    in_use: InUse,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[Exception],
+    dead_letter: bool,
+) -> None:
+    """It is among the last ones, which are processed in the switch."""
+    add_line, broken = Orders.add_line, set[int]()
+    before = len(in_use.content())
+
+    def add_or_fail(view: Orders, event: Any, tracking: Tracking) -> None:
+        if tracking.notification_id in broken:
+            raise error
+        add_line(view, event, tracking)
+
+    def record(progress: RebuildProgress) -> None:
+        if progress.phase is RebuildPhase.SWITCHING and not broken:
+            broken.add(in_use.shop.order("Bea"))
+            last = in_use.shop.order("Bea")
+            with in_use.running(poison=PoisonPolicy(dead_letter=True)) as runner:
+                runner.wait(last, timeout=10)
+
+    monkeypatch.setattr(Orders, "add_line", add_or_fail)
+    policy = PoisonPolicy(dead_letter=dead_letter)
+    with nullcontext() if dead_letter else pytest.raises(error):
+        in_use.rebuild(poison=policy, progress=record)
+    assert in_use.dead_letters() == sorted(broken)
+    assert len(in_use.content()) == before + 1
+
+
+@pytest.mark.needs(Capability.IMPLICIT_COMMIT)
+def test_dead_letter_that_is_retried_during_the_switch(
+    in_use: InUse, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event is in the new tables already, to which the retry would write."""
+    add_line, rebuilds = Orders.add_line, list[Future[None]]()
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    def add_after_the_switch(view: Orders, event: Any, tracking: Tracking) -> None:
+        if view.name != "orders":
+            add_line(view, event, tracking)
+            return
+        if not rebuilds:
+            rebuilds.append(threads.submit(in_use.rebuild))
+            wait_until(is_switched, "it did not switch")
+        with view.processing(tracking) as connection:
+            lines = view.totals.c.lines
+            connection.execute(update(view.totals).values({lines: lines + 1}))
+
+    def is_switched() -> bool:
+        with connected(backend) as connection:
+            return len(positions(connection)) == 16
+
+    monkeypatch.setattr(Orders, "add_line", fail)
+    policy = PoisonPolicy(attempts=1, dead_letter=True)
+    with in_use.running(poison=policy) as runner, ThreadPoolExecutor(1) as threads:
+        runner.wait(in_use.shop.order("Bea"), timeout=10)
+        (letter,) = runner.dead_letters.select()
+        monkeypatch.setattr(Orders, "add_line", add_after_the_switch)
+        with pytest.raises(ProgrammingError, match="Somebody else has"):
+            runner.dead_letters.retry(letter, runner.app, runner.projection)
+        rebuilds[0].result()
+        assert runner.view.number_of_lines() == 16
+    assert in_use.dead_letters() == []
 
 
 KEY = "CONSTRAINT fk_notes FOREIGN KEY (order_id) REFERENCES orders (id)"

@@ -170,6 +170,21 @@ def test_gap_that_is_filled_too_late(
         copy(peer.env, env, "Bank", follow=True, stop=stop, progress=progress)
 
 
+def test_event_that_is_changed_after_it_was_compared(origin: Origin, env: Env) -> None:
+    origin.record("Bank", history(uuids(3), versions=1))
+    stop = Event()
+    compared = Reached(3)
+
+    def progress(told: CopyProgress) -> None:
+        compared(told)
+        if compared.is_there.is_set() and not stop.is_set():
+            origin.change(2, "topic", "redacted")
+            stop.set()
+
+    with pytest.raises(VerificationError, match="position 2: differs in topic"):
+        copy(origin.env, env, "Bank", follow=True, stop=stop, progress=progress)
+
+
 @pytest.mark.parametrize("options", ["", "?mode=ro"])
 def test_file_of_the_library_s_that_is_given_by_a_uri(
     sqlite: Origin, env: Env, open_factory: OpenFactory, options: str

@@ -263,6 +263,57 @@ class TestHostile:
         assert page.title() != "taken"
         assert page.locator("main script, main img").count() == 0
 
+    def test_what_is_not_seen_is_escaped(
+        self, page: Page, serve: Serve, open_factory: OpenFactory
+    ) -> None:
+        """As by commands; also lone surrogates, which JSON has, and no encoding."""
+        originator_id = uuid4()
+        recorder = open_factory("Odd").application_recorder()
+
+        def record(version: int) -> None:
+            state = rb'{"file": "caf\udce9\u202e", "lines": "a\nb"}'
+            recorder.insert_events([StoredEvent(originator_id, version, "o:T", state)])
+
+        record(1)
+        url = serve()
+        page.goto(f"{url}/events?application=Odd")
+        rows = page.locator("#rows tr")
+        expect(rows).to_contain_text(r'{"file": "caf\udce9\u202e", "lines": "a\nb"}')
+        page.get_by_role("button", name="Follow live").click()
+        record(2)
+        expect(rows).to_have_count(2)
+        expect(rows.first).to_contain_text(r"caf\udce9\u202e")
+        for address in ("event?position=1", f"aggregate?id={originator_id}"):
+            answer = page.goto(f"{url}/{address}&application=Odd")
+            assert answer
+            assert answer.status == 200
+            expect(page.locator("pre").first).to_have_text(
+                '{\n  "file": "caf\\udce9\\u202e",\n  "lines": "a\\nb"\n}'
+            )
+
+    @pytest.mark.usefixtures("_left")
+    def test_forms_send_names_as_they_are(
+        self, page: Page, serve: Serve, open_factory: OpenFactory
+    ) -> None:
+        name = "Odd\N{RIGHT-TO-LEFT OVERRIDE}\N{NO-BREAK SPACE}&amp;"
+        recorder = open_factory(name).application_recorder()
+        recorder.insert_events([StoredEvent(uuid4(), 1, "o:T", b"{}")])
+        letters = dead_letters_of(recorder.datastore, name)
+        letters.record(Tracking(name, 1), "o:T", ValueError(), 1)
+        url = serve(allow_actions=True)
+        page.goto(f"{url}/events?application=School")
+        page.get_by_label("Application").select_option(label=r"Odd\u202e\xa0&amp;")
+        page.get_by_label("Topic").fill("o:T")
+        for _ in range(2):
+            page.get_by_role("button", name="Show").click()
+            expect(page.get_by_role("heading", level=1)).to_contain_text(r"Odd\u202e")
+            expect(page.locator("#rows tr")).to_have_count(1)
+        page.goto(f"{url}/dead-letters?projection={quote(name)}")
+        page.locator("td.num a").click()
+        page.get_by_text("Discard…").click()
+        page.get_by_role("button", name="Discard", exact=True).click()
+        expect(page.get_by_text("No dead letters.")).to_be_visible()
+
 
 class TestDeadLetters:
     @pytest.mark.usefixtures("_left")

@@ -6,8 +6,7 @@ import typer
 from rich.text import Text
 
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
-from eventsourcing_alchemy.cli.output import Output
-from eventsourcing_alchemy.cli.printable import literal
+from eventsourcing_alchemy.cli.output import Output, literal
 from eventsourcing_alchemy.cli.session import AsJson, session_of
 from eventsourcing_alchemy.dialects.base.diagnosis import Finding, Level
 from eventsourcing_alchemy.operations.doctor import examine, is_reachable

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import socket
 from threading import Thread
 from typing import Any, ClassVar, NamedTuple
 
-from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.cli.listening import listener_at
 
 
 class Answer(NamedTuple):
@@ -74,6 +75,11 @@ class _Server(ThreadingHTTPServer):
     # One that waits for a database must not keep the process from its end.
     block_on_close = False
 
+    def __init__(self, listener: socket, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(listener.getsockname()[:2], handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+
 
 @contextmanager
 def serving(host: str, port: int, routes: Routes) -> Iterator[int]:
@@ -91,15 +97,11 @@ def serving(host: str, port: int, routes: Routes) -> Iterator[int]:
         ConfigurationError: if nobody can listen there.
     """
     handler = type("Handler", (_Handler,), {"routes": routes})
-    try:
-        server = _Server((host, port), handler)
-    except OSError as error:
-        msg = f"--health-port: cannot listen at {host}:{port}: {error.strerror}"
-        raise ConfigurationError(msg) from error
+    server = _Server(listener_at(host, port, "--health-port"), handler)
     thread = Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()
     try:
-        yield server.server_address[1]
+        yield server.socket.getsockname()[1]
     finally:
         server.shutdown()
         server.server_close()

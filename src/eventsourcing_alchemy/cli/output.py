@@ -14,13 +14,18 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from eventsourcing_alchemy.cli.printable import literal, printable
+from eventsourcing_alchemy.operations.printable import printable
 
 VERSION = 1
 """Of the documents. It changes where something that a program may read goes away."""
 
 UNBOUNDED = 1000
 """Columns, where nobody looks: a line stays a line for `grep`."""
+
+
+def literal(value: Any, style: str = "") -> Text:
+    """What is printable of a text, as one of Rich's, in which brackets are brackets."""
+    return Text(printable(value), style=style, overflow="fold")
 
 
 class Output:

@@ -14,6 +14,7 @@ import typer
 from eventsourcing_alchemy.cli.bounds import finite
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.health_server import serving
+from eventsourcing_alchemy.cli.listening import address_of
 from eventsourcing_alchemy.cli.probes import Runners, routes_of
 from eventsourcing_alchemy.cli.session import session_of
 from eventsourcing_alchemy.errors import text_of
@@ -120,7 +121,8 @@ def _served(
         routes_of(runners, max_lag) as routes,
         serving(host, port, routes) as actual_port,
     ):
-        logger.info("Serving %s at %s:%d", ", ".join(routes), host, actual_port)
+        address = address_of(host, actual_port)
+        logger.info("Serving %s at %s", ", ".join(routes), address)
         yield
 
 

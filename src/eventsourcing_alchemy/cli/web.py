@@ -1,10 +1,14 @@
 """`web`: the page, for a browser."""
 
+from ipaddress import ip_address
+from socket import socket
 from typing import Annotated
 
 import typer
 
 from eventsourcing_alchemy.cli.bounds import LONGEST, finite
+from eventsourcing_alchemy.cli.listening import address_of, listener_at
+from eventsourcing_alchemy.cli.output import Output
 from eventsourcing_alchemy.cli.session import session_of
 from eventsourcing_alchemy.errors import missing_extra
 from eventsourcing_alchemy.web import INTERVAL, LOOPBACK, create_app
@@ -46,12 +50,15 @@ def web(
 ) -> None:
     """Serve the web page until interrupted."""
     try:
-        import uvicorn
+        from eventsourcing_alchemy.cli.web_server import serve
     except ModuleNotFoundError as error:
         raise missing_extra("web", error) from None
     session = session_of(context)
     output = session.output()
-    with session.datastore() as datastore:
+    with (
+        session.datastore() as datastore,
+        listener_at(host, port, "--port") as listener,
+    ):
         app = create_app(
             datastore,
             allow_actions=allow_actions,
@@ -59,17 +66,16 @@ def web(
             config=next((each.file for each in session.declared()), None),
             interval=interval,
         )
-        if host not in LOOPBACK:
-            output.tell(
-                f"Warning: anyone who can reach {host}:{port} can read all events. "
-                "Put a proxy that asks for a password in front of it"
-            )
-        output.say(f"http://{host}:{port}")
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            log_level="warning",
-            # Those who follow events would not go by themselves.
-            timeout_graceful_shutdown=1,
+        _tell_address(output, host, listener)
+        serve(app, listener)
+
+
+def _tell_address(output: Output, host: str, listener: socket) -> None:
+    bound_to, port = listener.getsockname()[:2]
+    address = address_of(host, port)
+    if not ip_address(bound_to).is_loopback:
+        output.tell(
+            f"Warning: anyone who can reach {address} can read all events. "
+            "Put a proxy that asks for a password in front of it"
         )
+    output.say(f"http://{address}")

@@ -32,13 +32,15 @@ _by_caller: dict[Hashable, OpenTransaction] = {}
 """By engine and caller, what the caller has entered in whichever context."""
 
 
-def _forget() -> None:
+def _leave_to_parent() -> None:
+    for transaction in list(_by_connection.values()):
+        transaction.leave_to_parent()
     _in_context.set({})
     _by_connection.clear()
     _by_caller.clear()
 
 
-register_at_fork(after_in_child=_forget)
+register_at_fork(after_in_child=_leave_to_parent)
 
 
 def current_transaction(engine: Engine) -> OpenTransaction | None:
@@ -93,6 +95,8 @@ class joinable:  # noqa: N801 (it is used as a function is)
             _by_connection.get(transaction.connection),
             _by_caller.get(by_caller),
         )
+        covered = (self._outer, *self._before)
+        transaction.covered = [each for each in covered if each is not None]
         self._is_registered = True
         _in_context.set({**context, self._engine: transaction})
         _by_connection[transaction.connection] = transaction

@@ -1,5 +1,6 @@
 """A transaction, as recorders join it, and what must be true before it commits."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,8 +10,10 @@ from sqlalchemy import Connection, NestedTransaction, event
 from eventsourcing_alchemy.database.callers import current_caller
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.base.marks import Mark
+from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import ConnectionLostError, TransactionEndedError
 from eventsourcing_alchemy.host import ProgrammingError
+from eventsourcing_alchemy.resilience.connecting import driver_connection_of
 
 _FAILED = (
     "A part of this transaction failed, and your code caught the exception, so "
@@ -37,6 +40,18 @@ _ELSEWHERE = (
     "dependencies of a web framework, see transaction(session)"
 )
 
+_OF_PARENT = (
+    "This process was forked inside a transaction() block. The transaction belongs to "
+    "the parent process, so nothing is stored that this process did in the block. Fork "
+    "outside of the block, or end the child process by os._exit()"
+)
+
+_PLAIN_SAVEPOINT = re.compile(r"\s*SAVEPOINT\s+(?!sa_savepoint_)", re.I)
+"""One that SQLAlchemy does not know of."""
+
+_inherited: list[Any] = []
+"""Connections of the parent process. Were they collected, its sessions would end."""
+
 
 class OpenTransaction:
     """A connection that the recorders of one database join.
@@ -46,6 +61,7 @@ class OpenTransaction:
         writes: whether it is in a transaction that is to be committed.
         after_commit: what is to be called then.
         owner: the thread and task that opened it.
+        covered: what is hidden by it, from code in its context or of its owner.
 
     Args:
         connection: is in the transaction, or savepoint, that is the transaction.
@@ -68,20 +84,24 @@ class OpenTransaction:
         self._mark = mark or Mark()
         self._refusal = refusal
         self.owner = current_caller()
+        self.covered: list[OpenTransaction] = []
         self._savepoint = connection.get_nested_transaction()
         self._transaction = self._savepoint or connection.get_transaction()
         self._has_failed = False
         self._is_lost = False
         self._is_left = False
+        self._is_of_parent = False
+        self._has_plain_savepoints = False
 
     def is_open(self) -> bool:
         """Whether its block has not ended."""
         return not self._is_left
 
     def is_pending(self) -> bool:
-        """Whether it is to be committed at the end of its block."""
+        """Whether it, or one that it covers, is to be committed by its block."""
         # Closed, if a signal handler has interrupted the end of the block.
-        return self.writes and self.is_open() and not self.connection.closed
+        is_own = self.writes and self.is_open() and not self.connection.closed
+        return is_own or any(each.is_pending() for each in self.covered)
 
     def is_joinable(self) -> bool:
         """Whether the calling code is inside it.
@@ -90,6 +110,11 @@ class OpenTransaction:
         outlive the transaction, or use the connection while its own task does.
         """
         return not self._is_left and self.owner == current_caller()
+
+    def is_whole(self) -> bool:
+        """Whether nothing can roll back a part of it now, nor the caller all of it."""
+        is_nested = self.connection.in_nested_transaction()
+        return not is_nested and not self._has_plain_savepoints
 
     @contextmanager
     def nested(self) -> Iterator[None]:
@@ -135,8 +160,12 @@ class OpenTransaction:
         """
         if not self.writes:
             return
+        if self._is_of_parent:
+            raise TransactionEndedError(_OF_PARENT)
         if statement and (refusal := self._refusal(statement)) is not None:
             raise ProgrammingError(refusal)
+        if _PLAIN_SAVEPOINT.match(statement):
+            self._has_plain_savepoints = True
         # Back to a savepoint, the database itself refuses with the better reason.
         if self.connection.invalidated:
             raise ConnectionLostError(_LOST)
@@ -168,3 +197,15 @@ class OpenTransaction:
         self._is_left = True
         if self.writes and self.owner != current_caller():
             raise ProgrammingError(_ELSEWHERE)
+
+    def leave_to_parent(self) -> None:
+        """Has a forked child send nothing on the connection, also not ROLLBACK."""
+        connection = self.connection
+        dialect = dialect_for(connection.engine.url.get_backend_name())
+        if dialect.is_private(connection.engine.url):
+            return  # The child has a database of its own.
+        self._is_of_parent = True
+        if not connection.closed and not connection.invalidated:
+            _inherited.append(driver_connection_of(connection))
+            connection.detach()
+            connection.invalidate()

@@ -84,7 +84,7 @@ def _persistence_module() -> Findings:
     if problem is None:
         yield Finding("PERSISTENCE_MODULE", Level.OK, environ["PERSISTENCE_MODULE"])
     else:
-        text, _, remedy = problem.partition(": ")
+        text, _, remedy = problem.rpartition(": ")
         yield Finding("PERSISTENCE_MODULE", Level.WARNING, text, remedy)
 
 

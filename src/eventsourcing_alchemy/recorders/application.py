@@ -23,13 +23,13 @@ from eventsourcing_alchemy.schema.validation import (
     checked_topics,
     refuse_tracking,
 )
+from eventsourcing_alchemy.statements.renamed_topics import with_other_names
 from eventsourcing_alchemy.subscriptions.notification_reader import (
     LAST_POSITION,
     NotificationReader,
     Scan,
 )
 from eventsourcing_alchemy.subscriptions.subscription import SQLAlchemySubscription
-from eventsourcing_alchemy.subscriptions.topics import with_other_names
 
 
 class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationRecorder):

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, exc
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.database.parts import Part, part_of
 from eventsourcing_alchemy.database.scoped_sessions import apart_from_sessions
 from eventsourcing_alchemy.database.wakeups import hints
 from eventsourcing_alchemy.errors import AlreadyProcessedError, is_about_constraint
@@ -61,8 +62,8 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
     def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
         super().__init__(datastore, name)
         self._topic = (datastore.database, "tracking", name)
-        self._committed: dict[str, tuple[int, bool]] = {}
-        """By application, what this object recorded last; whether that is certain."""
+        self._committed: dict[str, tuple[int, Part | None]] = {}
+        """By application, the position that this object recorded last, and in what."""
         self.known = KnownPositions(name)
         self.in_batch = EventInBatch()
         self.target = target_of(
@@ -110,12 +111,12 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
             self.in_batch.refuse()
 
     def _track(self, connection: Connection, tracking: Tracking) -> None:
+        self.in_batch.track(tracking, connection)
         mode = current_mode(connection, self.name)
         if mode is None:
             self.advance_tracking(connection, tracking)
         else:
             mode.track(self, connection, tracking)
-        self.in_batch.track(tracking)
 
     def advance_tracking(self, connection: Connection, tracking: Tracking) -> None:
         """Records a position, in the transaction of a connection.
@@ -125,23 +126,21 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         """
         with self.datastore.executing(connection, takes_locks=True) as executor:
             self._advance(executor, tracking)
-        is_inside = self.datastore.is_in_transaction()  # Or another thread has flushed.
-        is_ours = is_inside and not connection.in_nested_transaction()
-        self._has_tracked(tracking, is_ours=is_ours)
+        self._has_tracked(tracking, part_of(self.datastore.engine, connection))
 
-    def _has_tracked(self, tracking: Tracking, *, is_ours: bool = True) -> None:
+    def _has_tracked(self, tracking: Tracking, part: Part | None = None) -> None:
         """Has it known, once the transaction has committed.
 
         Args:
             tracking: the application's name, and the position.
-            is_ours: whether no part of the transaction can be rolled back.
+            part: of a transaction; None if it cannot be rolled back any more.
         """
-        self.datastore.after_commit(partial(self._note, tracking, is_ours))
+        self.datastore.after_commit(partial(self._note, tracking, part))
 
-    def _note(self, tracking: Tracking, is_ours: bool) -> None:
+    def _note(self, tracking: Tracking, part: Part | None) -> None:
         name, position = tracking.application_name, tracking.notification_id
-        self._committed[name] = position, is_ours
-        if is_ours:
+        self._committed[name] = position, part
+        if part is None:
             self.known.expect(name, position)
         hints.wake(self._topic)
 
@@ -152,13 +151,12 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
             tracking: the application's name, and the position; not one before the last.
 
         Returns:
-            None if only the database knows: a savepoint, or a transaction of the
-            caller's, may have been rolled back.
+            None if only the database knows: the caller has not committed yet, say.
         """
-        position, is_certain = self._committed.get(tracking.application_name, (0, True))
-        if position != tracking.notification_id:
+        position, part = self._committed.get(tracking.application_name, (0, None))
+        if position != tracking.notification_id or (part and part.is_undone):
             return False
-        return True if is_certain else None
+        return True if part is None else None
 
     def forget_committed(self, application_name: str) -> None:
         """Has `has_committed()` tell about the time from now on."""
@@ -294,7 +292,8 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         try:
             position = self.position_now(application_name)
         except PersistenceError as error:
-            if error_kind_of(error, self.datastore.dialect) is not ErrorKind.OUTAGE:
+            kind = error_kind_of(error, self.datastore.dialect)
+            if kind in {ErrorKind.LASTING, ErrorKind.REFUSED}:
                 raise
             return False
         return position is not None and position >= notification_id

@@ -137,16 +137,26 @@ class EventInBatch:
         self.tracking: Tracking | None = None
         self.is_tracked = False
         self.is_tracked_elsewhere = False
+        self._connection: Connection | None = None
 
-    def begin(self, tracking: Tracking) -> None:
-        """Lets the event be tracked in the batch's transaction alone."""
+    def begin(self, tracking: Tracking, connection: Connection) -> None:
+        """Lets the event be tracked in the transaction of a connection alone."""
         self.tracking = tracking
         self.is_tracked = False
+        self._connection = connection
 
-    def track(self, tracking: Tracking) -> None:
-        """Notes what is tracked in the transaction."""
-        if self.tracking is not None:
-            self.is_tracked = self.is_tracked or tracking == self.tracking
+    def track(self, tracking: Tracking, connection: Connection) -> None:
+        """Notes what is to be tracked in a transaction.
+
+        Raises:
+            ProgrammingError: if it is the event, in another transaction. That would
+                wait for the batch, which waits for it.
+        """
+        if self.tracking is None or tracking != self.tracking:
+            return
+        if connection is not self._connection:
+            self.refuse()
+        self.is_tracked = True
 
     def end(self) -> None:
         """Ends that.
@@ -157,7 +167,7 @@ class EventInBatch:
         """
         if self.is_tracked_elsewhere:
             self.refuse()
-        self.tracking = None
+        self.tracking = self._connection = None
 
     def refuse(self) -> NoReturn:
         """Refuses to track it elsewhere.
@@ -167,8 +177,9 @@ class EventInBatch:
         """
         self.is_tracked_elsewhere = True
         msg = (
-            f"{self.tracking} is part of a batch, but another thread or task tries to "
-            "track it: construct the runner with batch_size=1"
+            f"{self.tracking} is part of a batch, but process_event() tracks it in a "
+            "transaction of its own, or in another thread or task: construct the "
+            "runner with batch_size=1"
         )
         raise ProgrammingError(msg)
 

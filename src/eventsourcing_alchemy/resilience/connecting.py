@@ -89,6 +89,15 @@ def close(connection: Connection) -> None:
         connection.invalidate()
 
 
+def driver_connection_of(connection: Connection) -> Any:
+    """The driver's connection, None if there is none any more.
+
+    Not by a property of SQLAlchemy's, before which waiting statements are executed.
+    """
+    borrowed: Any = connection._dbapi_connection  # noqa: SLF001
+    return None if borrowed is None else borrowed.dbapi_connection
+
+
 def current_interruption() -> Interruption | None:
     """What may interrupt this thread while it connects."""
     return getattr(_connecting, "interruption", None)

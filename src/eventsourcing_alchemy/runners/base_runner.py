@@ -9,7 +9,6 @@ from typing import Any, TypeVar, cast
 from weakref import ReferenceType
 
 from eventsourcing_alchemy.database.scoped_sessions import apart_from_sessions
-from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.host import (
     ApplicationSubscription,
     BaseProjectionRunner,
@@ -39,7 +38,7 @@ from eventsourcing_alchemy.runners.lease import Lease, checked_duration
 from eventsourcing_alchemy.runners.poison_policy import PoisonPolicy
 from eventsourcing_alchemy.runners.refused_queries import chosen_events, refuses
 from eventsourcing_alchemy.runners.worker import Worker
-from eventsourcing_alchemy.settings import persistence_module_problem
+from eventsourcing_alchemy.settings import check_persistence_module, environment_of
 
 TApplication = TypeVar("TApplication")
 
@@ -64,7 +63,7 @@ class BaseRunner(BaseProjectionRunner[TApplication]):
 
     def _configure(
         self,
-        projection_name: str,
+        projection_class: type[Any],
         env: EnvType | None,
         poison: PoisonPolicy | None,
         lease_duration: float | None,
@@ -84,9 +83,7 @@ class BaseRunner(BaseProjectionRunner[TApplication]):
             checked_duration("lease_duration", lease_duration)
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ProgrammingError(f"batch_size is {batch_size!r}: expected 1 or more")
-        problem = persistence_module_problem(self._construct_env(projection_name, env))
-        if problem is not None:
-            raise ConfigurationError(problem)
+        check_persistence_module(environment_of(projection_class, env))
         self._batch_size = batch_size
         self._policy = poison or PoisonPolicy()
         self._lease_duration = lease_duration

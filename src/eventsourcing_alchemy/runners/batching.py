@@ -192,7 +192,7 @@ class Batches:
         with self._recorder.transaction() as connection, self._together(connection):
             options = connection.get_execution_options()
             for notification in notifications:
-                in_batch.begin(Tracking(self._name, notification.id))
+                in_batch.begin(Tracking(self._name, notification.id), connection)
                 process(notification)
                 in_batch.end()
                 self._forgotten.look(notification, in_batch.is_tracked)

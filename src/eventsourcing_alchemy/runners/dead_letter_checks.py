@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from sqlalchemy import select
+
+from eventsourcing_alchemy.errors import TransientError
 from eventsourcing_alchemy.host import (
     Application,
     DCBApplication,
@@ -13,6 +16,7 @@ from eventsourcing_alchemy.host import (
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
 from eventsourcing_alchemy.runners.dead_letter_rows import DeadLetter
 from eventsourcing_alchemy.runners.event_source import domain_event_at
+from eventsourcing_alchemy.schema.tables import rebuilds
 
 
 def view_of(
@@ -64,6 +68,31 @@ def refuse_unless_passed(view: SQLAlchemyTrackingRecorder, letter: DeadLetter) -
             f"event by itself: discard {letter}"
         )
         raise ProgrammingError(msg)
+
+
+def refuse_in_switch(view: SQLAlchemyTrackingRecorder, letter: DeadLetter) -> None:
+    """Makes sure that what was written did not go to the new tables of a rebuild.
+
+    They have the effect of the event already, and the letter is deleted only then.
+
+    Raises:
+        TransientError: if it may have.
+    """
+    query = select(rebuilds.c.phase).where(
+        rebuilds.c.projection_name == letter.projection_name,
+        rebuilds.c.application_name == letter.application_name,
+        rebuilds.c.position > 0,
+    )
+    with view.reading() as connection:
+        options = view.datastore.options
+        if connection.execute(query, execution_options=options).first() is None:
+            return
+    msg = (
+        f"A rebuild is replacing the tables of projection {letter.projection_name!r}: "
+        "retry the dead letter when it is done. If it was interrupted, call rebuild() "
+        "again first"
+    )
+    raise TransientError(msg)
 
 
 def refuse_other(

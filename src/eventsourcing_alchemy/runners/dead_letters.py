@@ -34,6 +34,7 @@ from eventsourcing_alchemy.recorders.sql_recorder import sql_recorder
 from eventsourcing_alchemy.recorders.tracking_modes import Redoing, tracking_mode
 from eventsourcing_alchemy.runners.dead_letter_checks import (
     event_of,
+    refuse_in_switch,
     refuse_other,
     refuse_unless_passed,
     view_of,
@@ -245,6 +246,7 @@ class DeadLetters:
                 event = event_of(letter, application)
                 with tracking_mode(connection, view.name, Redoing(letter.tracking)):
                     projection.process_event(event, letter.tracking)
+                refuse_in_switch(view, letter)
             return True
 
         try:

@@ -17,6 +17,7 @@ from eventsourcing_alchemy.runners.event_source import (
     tagged,
 )
 from eventsourcing_alchemy.schema.validation import HIGHEST
+from eventsourcing_alchemy.statements.renamed_topics import with_other_names
 
 
 def refuses(recorder: DCBRecorder, topics: Sequence[str]) -> bool:
@@ -47,13 +48,14 @@ def chosen_events(
         after: position to start after.
         stopping: ends it; is set when the block ends.
     """
+    wanted = frozenset(with_other_names(topics))
     with recorder.subscribe(after=after) as subscription:
         stopper = Thread(target=_stop, args=(subscription, stopping))
         stopper.start()
         events = map(tagged, subscription)
         try:
             yield ForeignEventSource(
-                each for each in events if not topics or each.topic in topics
+                each for each in events if not wanted or each.topic in wanted
             )
         finally:
             stopper.join()

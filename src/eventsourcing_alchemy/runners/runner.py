@@ -70,7 +70,7 @@ class SQLAlchemyProjectionRunner(
         batch_size: int = BATCH_SIZE,
     ) -> None:
         self._configure(
-            projection_class.name, env, poison, lease_duration, frozen_after, batch_size
+            projection_class, env, poison, lease_duration, frozen_after, batch_size
         )
         super().__init__(
             application_class=application_class,
@@ -119,7 +119,7 @@ class SQLAlchemyEventSourcedProjectionRunner(
         batch_size: int = BATCH_SIZE,
     ) -> None:
         self._configure(
-            projection_class.name, env, poison, lease_duration, frozen_after, batch_size
+            projection_class, env, poison, lease_duration, frozen_after, batch_size
         )
         super().__init__(
             application_class=application_class,

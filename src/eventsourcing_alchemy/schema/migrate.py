@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.resources import files
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, false, inspect, select, table, text
@@ -239,39 +237,6 @@ def include_name(
         False for the tables of this package and the version table of its migrations.
     """
     return type_ != "table" or (name != VERSION_TABLE and name not in metadata.tables)
-
-
-def keep_apart(
-    context: object,  # noqa: ARG001
-    revision: object,  # noqa: ARG001
-    directives: Sequence[Any],
-) -> None:
-    """Refuse to put a revision of yours on top of the package's, or into its files.
-
-    Pass it as ``context.configure(process_revision_directives=keep_apart)``, if your
-    ``version_locations`` include the package's.
-
-    Args:
-        context: Alembic's migration context.
-        revision: The revision of the database.
-        directives: The revisions that Alembic is about to write.
-
-    Raises:
-        CommandError: If a revision would be misplaced. The message names the options
-            to pass.
-    """
-    from alembic import context as environment
-    from alembic.util import CommandError
-
-    ours = Path(str(files("eventsourcing_alchemy.migrations.versions")))
-    for directive in directives:
-        heads = environment.script.get_revisions(directive.head or "head")
-        if any(Path(each.path).parent == ours for each in heads if each):
-            raise CommandError(
-                "This revision would follow one of eventsourcing_alchemy: create your "
-                "first one with '--head=base --version-path=…', and each later one "
-                "with '--head=…' and the name of your last one"
-            )
 
 
 def declared(schema: str | None) -> MetaData:

@@ -14,6 +14,7 @@ from eventsourcing_alchemy.host import (
     ProgrammingError,
 )
 from eventsourcing_alchemy.schema.validation import checked_names
+from eventsourcing_alchemy.statements.renamed_topics import with_other_names
 
 T = TypeVar("T")
 
@@ -52,13 +53,14 @@ class Item:
 
     @classmethod
     def of(cls, item: DCBQueryItem) -> "Item":
-        """The item without duplicates.
+        """The item without duplicates, with all names of types that were renamed.
 
         Raises:
             DataError: if a type or tag is nothing that is ever stored.
             ProgrammingError: if the tags are too long.
         """
-        checked = cls(_checked("type", item.types), _checked("tag", item.tags))
+        types = with_other_names(_checked("type", item.types))
+        checked = cls(types, _checked("tag", item.tags))
         if len(checked.tags) > FEW:
             checked.refuse_long_tags()
         return checked

@@ -57,7 +57,7 @@ def application(
             route("/dead-letter/retry", actions.retry, "POST"),
             route("/dead-letter/discard", actions.discard, "POST"),
         ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, hosts=hosts, authenticate=authenticate)],
         exception_handlers={
@@ -70,6 +70,9 @@ def application(
         },
         lifespan=partial(_sampling, site),
     )
+    # Whoever serves it may set this, so that streams end, which would not otherwise.
+    app.state.is_ending = False
+    return app
 
 
 def _told(

@@ -40,7 +40,7 @@ async def _stream(
 ) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
     quiet = 0.0
-    while not await request.is_disconnected():
+    while not (request.app.state.is_ending or await request.is_disconnected()):
         try:
             page = await to_thread(
                 following,

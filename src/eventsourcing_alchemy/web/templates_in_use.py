@@ -1,4 +1,7 @@
-"""The templates, which escape whatever they are given."""
+"""The templates, which escape whatever they are given.
+
+Where a value comes back with a form, a template has to write it as it is, by `|e`.
+"""
 
 import json
 from collections.abc import Callable
@@ -9,6 +12,8 @@ from urllib.parse import urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.requests import Request
+
+from eventsourcing_alchemy.operations.printable import printable, printable_lines
 
 
 def url_of(request: Request) -> Callable[..., str]:
@@ -74,16 +79,22 @@ _SHORT = 160
 
 def _topic(value: str) -> Markup:
     """The class of a topic, with its module in small print."""
-    module, _, name = str(value).rpartition(":")
+    module, _, name = printable(value).rpartition(":")
     if not module:
         return escape(name)
     return Markup('<span class="module">{}:</span><wbr>{}').format(module, name)
+
+
+def _shown(value: Any) -> Any:
+    # What is HTML already, has its texts in this form.
+    return value if hasattr(value, "__html__") else printable_lines(value)
 
 
 templates = Environment(
     loader=PackageLoader("eventsourcing_alchemy.web"),
     autoescape=True,
     undefined=StrictUndefined,
+    finalize=_shown,
     trim_blocks=True,
     lstrip_blocks=True,
 )

@@ -19,6 +19,7 @@ from eventsourcing_alchemy.dialects.postgresql.drivers import (
 )
 from eventsourcing_alchemy.dialects.postgresql.errors import is_of_stale_plan
 from eventsourcing_alchemy.dialects.urls import PREPARE_THRESHOLD, checked_integer
+from eventsourcing_alchemy.resilience.connecting import driver_connection_of
 
 CONNECT_TIMEOUT = 10
 """Seconds, where the URL does not say."""
@@ -130,8 +131,12 @@ def _prepare(dbapi_connection: Any, entry: ConnectionPoolEntry) -> None:
 
 
 def _replace(context: ExceptionContext) -> None:
+    connection = context.connection
+    if connection is None or not is_of_stale_plan(context.original_exception):
+        return
+    driver_connection = driver_connection_of(connection)
     # Drivers prepare anew after a rollback, which does not follow in autocommit.
-    if is_of_stale_plan(context.original_exception):
+    if driver_connection is not None and is_autocommit(driver_connection):
         context.is_disconnect = True
 
 

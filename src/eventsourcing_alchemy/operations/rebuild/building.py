@@ -10,7 +10,6 @@ from eventsourcing_alchemy.errors import TransientError, text_of
 from eventsourcing_alchemy.host import (
     Notification,
     OperationalError,
-    PersistenceError,
     Projection,
     Tracking,
 )
@@ -64,6 +63,7 @@ class Building:
         self._lease = lease
         self._told = told
         read = reader_of(application, self._projection.topics)
+        self._failed = 0
         self._endurance = _endurance_of(application)
         self._read: ReadPage = lambda gt, stop: self._enduring(lambda: read(gt, stop))
 
@@ -102,8 +102,9 @@ class Building:
             goal: position of the last one.
 
         Raises:
-            TransientError: if one fails, which `up_to()` deals with.
+            TransientError: if one fails. Then `deal_with_failed()`, and try again.
         """
+        self._failed = goal
         position = self.position
         while found := self._read(position, goal):
             for notification in found:
@@ -111,14 +112,23 @@ class Building:
                 position = notification.id
         if self.position < goal:
             self._view.insert_tracking(Tracking(self._name, goal))
+        self._failed = 0
+
+    def deal_with_failed(self) -> None:
+        """Processes the events at which `rest()` failed, as the policy says.
+
+        Raises:
+            Exception: as `up_to()`.
+        """
+        goal, self._failed = self._failed, 0
+        if goal:
+            self.up_to(goal)
 
     def _process(self, notification: Notification) -> None:
-        event = self._mapper.to_domain_event(notification)
         tracking = Tracking(self._name, notification.id)
         try:
+            event = self._mapper.to_domain_event(notification)
             self._projection.process_event(event, tracking)
-        except PersistenceError:
-            raise
         except Exception as error:
             raise TransientError(text_of(error)) from error
 

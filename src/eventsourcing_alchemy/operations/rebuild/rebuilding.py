@@ -77,6 +77,7 @@ def rebuild(
             interrupted.
 
     Raises:
+        ConfigurationError: if an environment variable cannot be used.
         ProgrammingError: if the view cannot be rebuilt. The message gives the reason
             and the remedy.
         OperationalError: if another process is rebuilding the view. The message names
@@ -213,9 +214,16 @@ class _Rebuild:
             check(self._in_use, self._new)
             self._begin()
             self._goal = -NEARLY
-        elif not self._building.position:
+        elif not (position := self._building.position):
             self._endure(self._undo)  # Not all of it may have been created.
             self._begin()
+        else:
+            logger.warning(
+                "Continuing the rebuild of %s after position %d. If the code of the "
+                "projection has changed since it began, start again with restart=True",
+                self._in_use,
+                position,
+            )
         self._build()
         self._refuse_empty_tables()
         self._told(RebuildPhase.SWITCHING, self._goal)
@@ -270,6 +278,7 @@ class _Rebuild:
         if outcome is not Outcome.NOT_SWITCHED:
             return outcome
         self._build()
+        self._building.deal_with_failed()
         self._switching.attempt()
         return Outcome.SWITCHED
 

@@ -44,6 +44,7 @@ def reset(
         env: environment variables, in addition to those of the process.
 
     Raises:
+        ConfigurationError: if an environment variable cannot be used.
         OperationalError: if a runner holds the lease. The message names it.
         ProgrammingError: if a rebuild of the view has begun, or another view has one
             of its tables.

@@ -1,19 +1,18 @@
 """The view that is in use: whose tables, and whose position."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, NamedTuple
 
-from eventsourcing_alchemy.factory import SQLAlchemyFactory
 from eventsourcing_alchemy.host import (
     Application,
-    BaseProjectionRunner,
     DCBApplication,
     EventSourcedProjection,
     InfrastructureFactory,
     ProgrammingError,
     Projection,
 )
+from eventsourcing_alchemy.operations.opening import opening
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
 from eventsourcing_alchemy.runners.event_source import last_position_of
 from eventsourcing_alchemy.views import SQLAlchemyMaterialisedView
@@ -59,22 +58,17 @@ def view_in_use(
     """Opens what a runner of the projection would open.
 
     Raises:
+        ConfigurationError: if a variable cannot be used.
         ProgrammingError: if it is not a projection into a view of this package.
     """
     _refuse_others(projection_class, view_class)
     variables: Any = env
-    environment = BaseProjectionRunner._construct_env(  # noqa: SLF001
-        projection_class.name, variables
-    )
-    factory: Any = InfrastructureFactory.construct(environment)
-    if not isinstance(factory, SQLAlchemyFactory):
-        msg = (
-            f"Projection {projection_class.name!r} uses another persistence module: "
-            "set PERSISTENCE_MODULE=eventsourcing_alchemy for it"
-        )
-        raise ProgrammingError(msg)
-    with closing(factory), closing(application_class(variables)) as application:
-        recorder = factory.tracking_recorder(SQLAlchemyTrackingRecorder)
+    with ExitStack() as stack:
+        with opening(application_class, projection_class, variables) as environment:
+            factory: Any = InfrastructureFactory.construct(environment)
+            stack.enter_context(closing(factory))
+            application = stack.enter_context(closing(application_class(variables)))
+            recorder = factory.tracking_recorder(SQLAlchemyTrackingRecorder)
         yield ViewInUse(recorder, application, view_class)
 
 

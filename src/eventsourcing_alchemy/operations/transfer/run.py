@@ -79,7 +79,7 @@ class CopyRun:
         self._listener = listener
         self._last = target.last()
         self._compared = 0
-        self._events = self._verified = 0
+        self._events = self._compared_events = self._compared_snapshots = 0
         self._positions: Mapping[str, Mapping[str, int]] = {}
 
     def refuse_events_of_its_own(self) -> None:
@@ -112,16 +112,9 @@ class CopyRun:
             self.copy_events()
         for projection, positions in self._positions.items():
             store_positions(self._target.datastore, projection, positions)
-        if self._is_any_late():
-            self._compared = 0
+        # All, for what has been changed, or has filled a gap, since it was compared.
+        self._compared = self._compared_events = 0
         self.compare_new_events()
-
-    def _is_any_late(self) -> bool:
-        """Whether a gap was filled, after it had been compared, by a slow append."""
-        there, here = (
-            side.log.count(0, self._compared) for side in (self._source, self._target)
-        )
-        return there != here
 
     def _snapshots_there(self) -> Sequence[SnapshotCopy]:
         copying = self._snapshots
@@ -130,7 +123,7 @@ class CopyRun:
     def _copy_snapshots(self, copying: SnapshotCopy) -> None:
         meter = self._meter(CopyPhase.SNAPSHOTS, copying.source.count())
         self._verify(copying.copy(self._counting(meter)))
-        self._verified += meter.done
+        self._compared_snapshots += meter.done
 
     def copy_events(self) -> None:
         """Copies the events that are new, up to where the source is now."""
@@ -172,7 +165,7 @@ class CopyRun:
         for copying in self._snapshots_there():
             meter = self._meter(CopyPhase.VERIFYING, copying.source.count())
             yield from copying.differences(self._counting(meter))
-            self._verified += meter.done
+            self._compared_snapshots += meter.done
 
     def _different_events(self, upto: int) -> Iterator[Discrepancy]:
         meter = self._meter(CopyPhase.VERIFYING, upto - self._compared)
@@ -185,7 +178,7 @@ class CopyRun:
             meter.count,
         )
         yield from self._target.events_without_predecessor(self._compared, upto)
-        self._verified += meter.done
+        self._compared_events += meter.done
         self._compared = upto
 
     def _verify(self, discrepancies: Iterator[Discrepancy]) -> None:
@@ -206,5 +199,5 @@ class CopyRun:
             self._snapshots.copied if self._snapshots is not None else 0,
             self._last,
             self._positions,
-            self._verified,
+            self._compared_events + self._compared_snapshots,
         )
