@@ -17,7 +17,6 @@ from eventsourcing_alchemy.operations.reading import UnknownNameError
 from eventsourcing_alchemy.operations.verification.database import rows
 from eventsourcing_alchemy.operations.verification.positions import (
     Application,
-    positions_below_first,
     wrong_positions,
 )
 from eventsourcing_alchemy.operations.verification.projections import wrong_projections
@@ -47,7 +46,7 @@ def verify(
     """Looks for inconsistent records, in short transactions.
 
     It finds, in an application: missing positions, positions of several events, and
-    positions beyond its counter or below 1; versions of aggregates that are missing, or
+    positions beyond its counter; versions of aggregates that are missing, or
     in another order than their positions; snapshots without their event; tags that do
     not find their event. In the projections that follow it: positions beyond its end,
     or below 0; dead letters that belong to nothing. In the whole database: records
@@ -71,7 +70,6 @@ def verify(
     # First, because positions of projections move on.
     yield from wrong_projections(datastore, application)
     for each in applications:
-        yield from positions_below_first(datastore, each)
         yield from wrong_positions(datastore, each, allow_gaps=allow_gaps)
         yield from _wrong_aggregates(datastore, each)
         yield from wrong_tags(datastore, each.id, each.name, each.last)

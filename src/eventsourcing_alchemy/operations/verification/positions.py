@@ -23,7 +23,6 @@ from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.event_tables import EVENT_TABLES, EventTable
 from eventsourcing_alchemy.operations.verification.database import rows
-from eventsourcing_alchemy.schema.validation import HIGHEST
 
 READ_AT_ONCE = 1000
 """Positions that are read rather than counted."""
@@ -86,21 +85,6 @@ def wrong_positions(
     for wrong in _merged(_wrong(datastore, application.id, 1, last)):
         if not (allow_gaps and isinstance(wrong, Missing)):
             yield Discrepancy(name, wrong.first, str(wrong))
-
-
-def positions_below_first(
-    datastore: SQLAlchemyDatastore, application: Application
-) -> Iterator[Discrepancy]:
-    """Events before the first position, from which everyone reads on.
-
-    Args:
-        datastore: the database.
-        application: whose events to look for.
-    """
-    bounds = {"id": application.id, "gt": -HIGHEST - 1, "lte": 0}
-    for row in rows(datastore, _positions(), **bounds):
-        problem = f"{row.table} has an event here, which nobody reads: 1 is the first"
-        yield Discrepancy(application.name, row.position, problem)
 
 
 def _merged(wrong: Iterator[Wrong]) -> Iterator[Wrong]:
