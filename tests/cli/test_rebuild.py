@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from eventsourcing.persistence import Tracking
+from sqlalchemy import insert
 
 from backends import Capability
 from cli.command import Command
@@ -49,6 +53,24 @@ def test_an_event_that_cannot_be_processed(shop: Shop, command: Command) -> None
     assert sold(shop) == 0
     result = command("rebuild", "sales", code=1)
     assert "an event cannot be processed: ValueError: unlucky" in result.stderr
+
+
+def test_a_row_that_the_database_refuses(
+    shop: Shop, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is of an event: the database can be reached."""
+
+    def process(self: Any, _event: Any, tracking: Tracking) -> None:
+        with self.view.processing(tracking) as connection:
+            connection.execute(insert(Sales.sales).values(product="tea", sold=None))
+
+    command.declare(DECLARED.replace("dead_letter = true", "dead_letter = false"))
+    shop.sell(shop.add("tea"), 5)
+    assert sold(shop) == 5
+    monkeypatch.setattr(SalesProjection, "process_event", process)
+    result = command("rebuild", "sales", code=1)
+    assert "an event cannot be processed: " in result.stderr
+    assert "IntegrityError" in result.stderr
 
 
 def test_reset(shop: Shop, command: Command) -> None:
