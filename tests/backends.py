@@ -72,6 +72,8 @@ class Capability(StrEnum):
     """Positions are taken by an UPDATE that tells the value that it has set."""
     KNOWN_SIDE_EFFECTS = auto()
     """It can be asked whether writing to a table runs anything else."""
+    ANY_VALUE = auto()
+    """Columns take values that are not of their type."""
     SERVER = auto()
     """Connections are sessions of a server, which can list and end them."""
 
@@ -298,6 +300,7 @@ FILE = frozenset(
         Capability.ASYNC_DRIVER,
         Capability.FILE_LOCKS,
         Capability.ROLLBACK_BY_CONFLICT,
+        Capability.ANY_VALUE,
     }
 )
 """What files of SQLite can do."""
@@ -307,7 +310,12 @@ BACKENDS: Sequence[Backend] = (
         "sqlite-memory",
         "sqlite:///:memory:",
         frozenset(
-            _KNOWN | {Capability.TRANSACTIONAL_DDL, Capability.ROLLBACK_BY_CONFLICT}
+            _KNOWN
+            | {
+                Capability.TRANSACTIONAL_DDL,
+                Capability.ROLLBACK_BY_CONFLICT,
+                Capability.ANY_VALUE,
+            }
         ),
     ),
     SQLiteFile(
@@ -321,6 +329,7 @@ BACKENDS: Sequence[Backend] = (
         frozenset(
             set(Capability)
             - {
+                Capability.ANY_VALUE,
                 Capability.FILE_LOCKS,
                 Capability.IMPLICIT_COMMIT,
                 Capability.LIMITED_PACKETS,

@@ -197,6 +197,7 @@ class Settings:
         poll_interval: the maximum number of seconds between two looks for new events;
             None for the default.
         originator_id_type: `uuid` or `text`.
+        is_for_reading: whether nothing is to be written, nor prepared for that.
         engine: the engine of the session, instead of one that `engine_topic` names.
     """
 
@@ -214,6 +215,7 @@ class Settings:
     listen_url: URL | None = field(default=None, repr=False)
     poll_interval: float | None = None
     originator_id_type: str = "uuid"
+    is_for_reading: bool = False
 
     @property
     def has_own_engine(self) -> bool:

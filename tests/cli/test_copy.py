@@ -74,11 +74,23 @@ def test_differences(
         gone = events.c.notification_id.in_([2, 9])
         connection.execute(delete(events).where(gone))
     document = command.json("verify", code=1)
-    assert [each["position"] for each in document["discrepancies"]] == [8, 2, 5]
+    assert [each["position"] for each in document["discrepancies"]] == [2, 9, 5]
     document = command.json("verify", "--limit", "1", code=1)
     assert not document["are_all"]
     positions = command("verify", "--allow-gaps", code=1).stdout
     assert "is missing" not in positions
+
+
+@pytest.mark.parametrize("value", ["'text'", "NULL", "17"])
+def test_record_that_cannot_be_copied(
+    old: Origin, file: str, command: Command, value: str
+) -> None:
+    old.record("Bank", history(uuids(3)))
+    old.execute(f"UPDATE stored_events SET state = {value} WHERE rowid = 4")  # noqa: S608
+    problem = "Error: Position 4 of the source: state is "
+    for copying in (), ("--follow",), ("--json",):
+        result = command("copy", "Bank", "--from", file, *copying, code=2)
+        assert result.stderr.startswith(problem)
 
 
 def test_wrong_use(old: Origin, file: str, command: Command, tmp_path: Path) -> None:

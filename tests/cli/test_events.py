@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -109,3 +110,32 @@ def test_topics(
     document = command.json("topics", "Shop", code=1)
     assert "nowhere" in document["topics"][-1]["problem"]
     assert "nowhere:Gone" in command("topics", "Shop", code=1).stdout
+
+
+@pytest.mark.needs(Capability.ANY_VALUE)
+@pytest.mark.parametrize(
+    ("statement", "commands"),
+    [
+        ("es_events SET state = 'text'", ["events Shop", "aggregate Shop {}"]),
+        ("es_events SET recorded_at = 'today'", ["events Shop", "status"]),
+        ("es_events SET topic = x'ff' WHERE notification_id = 2", ["topics Shop"]),
+        (
+            "es_applications SET last_notification_id = 'a'",
+            ["events Shop", "topics Shop", "status"],
+        ),
+    ],
+)
+def test_values_of_wrong_types(
+    shop: Shop, command: Command, statement: str, commands: list[str]
+) -> None:
+    product_id = sold(shop, 1, 2)
+    factory: Any = shop.factory
+    with factory.datastore.transaction() as connection:
+        connection.exec_driver_sql(f"UPDATE {statement}")
+    for each in commands:
+        result = command(*each.format(product_id).split(), code=2)
+        assert re.match("Error: 'Shop'.* is (text|bytes), not ", result.stderr)
+        assert result.stderr.count("\n") == 1
+    assert "'verify' names all" in result.stderr
+    assert " not " in command("verify", code=1).stdout
+    command("doctor", code=1 if "last" in statement or "today" in statement else 0)

@@ -74,7 +74,11 @@ class Origin:
 
     def change(self, position: int, column: str, value: str) -> None:
         """Change an event of the application `Bank`."""
-        assignment, where = f"{column} = '{value}'", f"{self.position} = {position}"
+        is_sqlite = self.url.get_backend_name() == "sqlite"
+        # Which would store a text there, as no module does.
+        is_text = column != "state" or not is_sqlite
+        literal = f"'{value}'" if is_text else f"CAST('{value}' AS BLOB)"
+        assignment, where = f"{column} = {literal}", f"{self.position} = {position}"
         self.execute(f"UPDATE {self.table} SET {assignment} WHERE {where}")  # noqa: S608
 
     def execute(self, statement: str) -> None:

@@ -156,14 +156,15 @@ def test_gap_that_is_filled_too_late(
     """What was compared while it was a gap is told at the end."""
     monkeypatch.setattr(source, "SETTLING", 0.0)
     peer.record("Bank", history(uuids(3), versions=1))
-    peer.execute("UPDATE bank_events SET id = -2 WHERE id = 2")
+    peer.execute("CREATE TABLE late AS SELECT * FROM bank_events WHERE id = 2")
+    peer.delete(2)
     stop = Event()
     compared = Reached(3)
 
     def progress(told: CopyProgress) -> None:
         compared(told)
         if compared.is_there.is_set() and not stop.is_set():
-            peer.execute("UPDATE bank_events SET id = 2 WHERE id = -2")
+            peer.execute("INSERT INTO bank_events SELECT * FROM late")
             stop.set()
 
     with pytest.raises(VerificationError, match="position 2: is missing in the target"):

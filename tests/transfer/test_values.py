@@ -157,5 +157,7 @@ def test_large_states(
 
 def test_topics_that_do_not_fit(sqlite: Origin, env: Env) -> None:
     sqlite.record("Bank", [StoredEvent(uuids(1)[0], 1, "x" * 1025, b"")])
-    with pytest.raises(DataError, match=r"Position 1: topic .* has 1025 characters"):
+    with pytest.raises(
+        DataError, match=r"Position 1 of the source: topic .* has 1025 characters"
+    ):
         copy(sqlite.env, env, "Bank")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from eventsourcing.dcb.api import DCBEvent
@@ -177,8 +177,30 @@ def test_counter_behind(store: SQLAlchemyDatastore) -> None:
 
 def test_counter_ahead(store: SQLAlchemyDatastore) -> None:
     execute(store, update(applications).values(last_notification_id=15))
-    problem = "the events end before 15, where es_applications says so"
-    assert found(store) == [("Application", LAST, problem)]
+    problem = "positions 13 to 15 are missing"
+    assert found(store) == [("Application", 13, problem)]
+    assert found(store, allow_gaps=True) == []
+
+
+def test_counter_far_ahead(store: SQLAlchemyDatastore) -> None:
+    execute(store, update(applications).values(last_notification_id=10**15))
+    problem = f"positions 13 to {10**15} are missing"
+    assert found(store) == [("Application", 13, problem)]
+
+
+@pytest.mark.parametrize("erased", [IDS[:1], IDS[2:], IDS])
+def test_erased_aggregates(store: SQLAlchemyDatastore, erased: list[UUID]) -> None:
+    """As the guide to personal data erases them: also the last event, and all."""
+    for table in events, snapshots:
+        execute(store, delete(table).where(table.c.originator_id.in_(erased)))
+    assert found(store, allow_gaps=True) == []
+    assert all("missing" in problem for *_, problem in found(store))
+
+
+def test_position_below_the_first(store: SQLAlchemyDatastore) -> None:
+    execute(store, update(events).where(at(11)).values(notification_id=-5))
+    problem = "es_events has an event below position 1: no reader finds it"
+    assert ("Application", -5, problem) in found(store, allow_gaps=True)
 
 
 def test_missing_version(store: SQLAlchemyDatastore) -> None:

@@ -13,7 +13,8 @@ class ExitCode(IntEnum):
     """It found something to look after."""
 
     WRONG_USE = 2
-    """An option, name, variable or file is wrong, or something is not installed."""
+    """An option, name, variable, file or stored value is wrong, or something is not
+    installed."""
 
     UNREACHABLE = 3
     """The database cannot be reached, refuses, or lacks the tables: it may come."""

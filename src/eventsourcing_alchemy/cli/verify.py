@@ -37,7 +37,7 @@ def verify(
         bool,
         typer.Option(
             "--allow-gaps",
-            help="Accept missing positions, because the source has gaps.",
+            help="Accept missing positions: of erased events, or a source with gaps.",
         ),
     ] = False,
     limit: Annotated[

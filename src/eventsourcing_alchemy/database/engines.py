@@ -91,6 +91,8 @@ class SharedEngine:
         watch_statements(self.writer)
         if self._is_ours:
             self.dialect.configure(self.engine, settings.lock_timeout)
+            if not settings.is_for_reading:
+                self.dialect.prepare_to_write(self.engine, settings.lock_timeout)
             self._listen()
 
     def _listen(self) -> None:
@@ -287,5 +289,6 @@ def _key(settings: Settings) -> Hashable:
         dialect.absolute(settings.url),
         settings.creator_topic,
         settings.lock_timeout,
+        settings.is_for_reading,
         tuple(sorted(settings.engine_options.items())),
     )

@@ -9,6 +9,10 @@ from sqlalchemy import Connection, CursorResult, Executable, Row
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.database.scoped_sessions import apart_from_sessions
 from eventsourcing_alchemy.host import DatabaseError, ProgrammingError
+from eventsourcing_alchemy.operations.wrong_values import (
+    WrongValueError,
+    naming_wrong_values,
+)
 from eventsourcing_alchemy.schema.migrate import missing
 
 T = TypeVar("T")
@@ -62,11 +66,13 @@ def read(datastore: SQLAlchemyDatastore, look: Callable[[Reader], T]) -> T:
 
     Raises:
         MissingTablesError: if the database lacks tables of this package.
+        WrongValueError: if a value is not of the type of its column.
         PersistenceError: if the database fails.
     """
     try:
-        return datastore.retrying(lambda: _read_once(datastore, look))
-    except UnknownNameError:
+        with naming_wrong_values(datastore):
+            return datastore.retrying(lambda: _read_once(datastore, look))
+    except (UnknownNameError, WrongValueError):
         raise
     except DatabaseError:
         lacking = datastore.retrying(lambda: _missing(datastore))

@@ -10,6 +10,7 @@ from eventsourcing_alchemy.errors import text_of
 from eventsourcing_alchemy.host import resolve_topic
 from eventsourcing_alchemy.operations.application_reader import ApplicationReader
 from eventsourcing_alchemy.operations.reading import Reader, read
+from eventsourcing_alchemy.operations.wrong_values import naming_wrong_values
 
 WINDOW = 100_000
 """Positions that one statement counts."""
@@ -54,7 +55,8 @@ def topic_counts(
     for each in _in_windows(datastore, application):
         seen = counts.get(each.topic)
         counts[each.topic] = each if seen is None else _sum(seen, each)
-    return [counts[topic] for topic in sorted(counts)]
+    with naming_wrong_values(datastore):
+        return [counts[topic] for topic in sorted(counts)]
 
 
 def _in_windows(

@@ -26,10 +26,18 @@ from eventsourcing_alchemy.operations.verification.versions import (
     events_without_predecessor,
     snapshots_without_event,
 )
+from eventsourcing_alchemy.operations.wrong_values import (
+    WrongValueError,
+    wrong_values,
+)
 from eventsourcing_alchemy.schema import tables
 
 SHOWN_NAMES = 20
 """Names of applications that an error tells."""
+
+_NOT_CHECKED = (
+    "not all checks are possible: correct these values, and call 'verify' again"
+)
 
 _OF_AGGREGATES = (
     (OF_UUIDS, tables.snapshots),
@@ -45,18 +53,19 @@ def verify(
 ) -> Iterator[Discrepancy]:
     """Looks for inconsistent records, in short transactions.
 
-    It finds, in an application: missing positions, positions of several events, and
-    positions beyond its counter; versions of aggregates that are missing, or
-    in another order than their positions; snapshots without their event; tags that do
-    not find their event. In the projections that follow it: positions beyond its end,
-    or below 0; dead letters that belong to nothing. In the whole database: records
-    whose application is missing. Events that are recorded meanwhile are no problem.
+    It finds, in SQLite, values that are not of the type of their column. It finds, in
+    an application: missing positions, positions of several events, and positions beyond
+    its counter or below 1; versions of aggregates that are missing, or in another order
+    than their positions; snapshots without their event; tags that do not find their
+    event. In the projections that follow it: positions beyond its end, or below 0; dead
+    letters that belong to nothing. In the whole database: records whose application is
+    missing. Events that are recorded meanwhile are no problem.
 
     Args:
         datastore: the database.
         application: the name of one application; None for the whole database.
-        allow_gaps: whether missing positions are no problem, as in applications that
-            were copied from a module that leaves gaps.
+        allow_gaps: whether missing positions are no problem, as after events were
+            erased, and in applications that were copied from a module that leaves gaps.
 
     Yields:
         The problems, application by application, in the order of positions.
@@ -66,6 +75,21 @@ def verify(
         MissingTablesError: if the database lacks tables.
         OperationalError: if the database cannot be reached.
     """
+    found = False
+    for each in wrong_values(datastore, application):
+        yield each
+        found = True
+    try:
+        yield from _inconsistencies(datastore, application, allow_gaps=allow_gaps)
+    except (WrongValueError, TypeError, ValueError):
+        if not found:
+            raise
+        yield Discrepancy(application, None, _NOT_CHECKED)
+
+
+def _inconsistencies(
+    datastore: SQLAlchemyDatastore, application: str | None, *, allow_gaps: bool
+) -> Iterator[Discrepancy]:
     applications = _applications(datastore, application)
     # First, because positions of projections move on.
     yield from wrong_projections(datastore, application)

@@ -60,7 +60,10 @@ class PlainBinary(TypeDecorator[bytes]):
 @lru_cache(maxsize=1024)
 def _uuid(value: bytes) -> UUID:
     # The events of an aggregate are near each other, and have the same.
-    return UUID(bytes=bytes(value))
+    try:
+        return UUID(bytes=bytes(value))
+    except (TypeError, ValueError):  # SQLite stores anything.
+        raise ValueError(f"{value!r} is not a UUID of 16 bytes") from None
 
 
 class FixedBinaryUuid(BinaryUuid):

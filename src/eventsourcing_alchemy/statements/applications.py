@@ -67,12 +67,17 @@ def lock_position() -> Update:
 
 
 @cache
-def set_position() -> Update:
-    """Sets the counter of `:application` to `:position`."""
+def raise_position() -> Update:
+    """Sets the counter of `:application` to `:position`, unless it is beyond that."""
+    counter = applications.c.last_notification_id
+    position = bindparam("position", type_=BigInteger)
     return (
         update(applications)
-        .where(applications.c.name == bindparam("application"))
-        .values(last_notification_id=bindparam("position", type_=BigInteger))
+        .where(
+            applications.c.name == bindparam("application"),
+            counter < position,
+        )
+        .values(last_notification_id=position)
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Select,
     Update,
     bindparam,
+    func,
     insert,
     select,
     update,
@@ -61,6 +62,14 @@ def lock_tracking() -> Update:
 def insert_tracking() -> Insert:
     """Adds a position, with parameters as in `row()`."""
     return insert(tracking).values(row(tracking))
+
+
+@cache
+def highest_tracked() -> Select[Any]:
+    """The highest position of any projection in `:application`."""
+    return select(func.max(tracking.c.notification_id)).where(
+        tracking.c.application_name == bindparam("application")
+    )
 
 
 @cache

@@ -82,6 +82,14 @@ class Connections:
     def configure(self, engine: Engine, lock_timeout: float) -> None:
         """Prepares an engine of ours: event listeners, settings of sessions."""
 
+    def prepare_to_write(self, engine: Engine, lock_timeout: float) -> None:
+        """Has the connections of an engine of ours change how the database commits.
+
+        Args:
+            engine: of ours, not only for reading.
+            lock_timeout: seconds to wait for a lock.
+        """
+
     def watch(self, engine: Engine) -> None:
         """Listens to what happens on an engine, also one of the user's."""
 

@@ -5,6 +5,9 @@ from eventsourcing_alchemy.dialects.mysql.connections import MySQLConnections
 from eventsourcing_alchemy.dialects.mysql.dcb_appending import MySQLDCBAppending
 from eventsourcing_alchemy.dialects.mysql.diagnosis import MySQLDiagnosis
 from eventsourcing_alchemy.dialects.mysql.errors import MySQLErrors
+from eventsourcing_alchemy.dialects.mysql.generated_numbers import (
+    MySQLGeneratedNumbers,
+)
 from eventsourcing_alchemy.dialects.mysql.side_effects import MySQLSideEffects
 from eventsourcing_alchemy.dialects.mysql.stored_tables import MySQLStoredTables
 from eventsourcing_alchemy.dialects.mysql.table_switch import MySQLTableSwitch
@@ -22,6 +25,7 @@ class MySQLDialect(
     MySQLTableSwitch,
     MySQLDiagnosis,
     MySQLStoredTables,
+    MySQLGeneratedNumbers,
     BaseDialect,
 ):
     """What MySQL and MariaDB do differently."""

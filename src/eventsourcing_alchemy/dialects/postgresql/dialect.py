@@ -10,6 +10,9 @@ from eventsourcing_alchemy.dialects.postgresql.dcb_appending import (
 )
 from eventsourcing_alchemy.dialects.postgresql.diagnosis import PostgreSQLDiagnosis
 from eventsourcing_alchemy.dialects.postgresql.errors import PostgreSQLErrors
+from eventsourcing_alchemy.dialects.postgresql.generated_numbers import (
+    PostgreSQLGeneratedNumbers,
+)
 from eventsourcing_alchemy.dialects.postgresql.listening import PostgreSQLAnnouncements
 from eventsourcing_alchemy.dialects.postgresql.side_effects import PostgreSQLSideEffects
 from eventsourcing_alchemy.dialects.postgresql.stored_tables import (
@@ -34,6 +37,7 @@ class PostgreSQLDialect(
     PostgreSQLTableSwitch,
     PostgreSQLDiagnosis,
     PostgreSQLStoredTables,
+    PostgreSQLGeneratedNumbers,
     BaseDialect,
 ):
     """What PostgreSQL does differently."""

@@ -81,8 +81,8 @@ class SQLiteConnections(Connections):
         return options
 
     def configure(self, engine: Engine, lock_timeout: float) -> None:
-        """Durable commits that do not block readers; transactions that we begin."""
-        event.listen(engine, "connect", partial(_configure_connection, lock_timeout))
+        """Transactions that we begin."""
+        event.listen(engine, "connect", _leave_transactions_to_us)
         path = path_of(engine.url)
         if path is not None:
             self._queue = WriterQueue(realpath(path))
@@ -90,6 +90,10 @@ class SQLiteConnections(Connections):
             self._kept = KeptConnection()
         self.beginning = Beginning(self._queue, lock_timeout)
         event.listen(engine, "begin", self.beginning.begin)
+
+    def prepare_to_write(self, engine: Engine, lock_timeout: float) -> None:
+        """Durable commits that do not block readers."""
+        event.listen(engine, "connect", partial(_make_durable, lock_timeout))
 
     def close(self) -> None:
         """Closes the connection that writes."""
@@ -150,9 +154,12 @@ def _file(path: Path) -> Hashable:
     return found.st_dev, found.st_ino
 
 
-def _configure_connection(lock_timeout: float, connection: Any, _: Any) -> None:
+def _leave_transactions_to_us(connection: Any, _: Any) -> None:
     # The driver is to begin nothing by itself.
     connection.isolation_level = None
+
+
+def _make_durable(lock_timeout: float, connection: Any, _: Any) -> None:
     deadline = monotonic() + lock_timeout
     while not _is_in_wal_mode(connection):
         if monotonic() > deadline:

@@ -15,6 +15,7 @@ from eventsourcing_alchemy.dialects.sqlite.diagnosis import SQLiteDiagnosis
 from eventsourcing_alchemy.dialects.sqlite.errors import SQLiteErrors
 from eventsourcing_alchemy.dialects.sqlite.side_effects import SQLiteSideEffects
 from eventsourcing_alchemy.dialects.sqlite.stored_tables import SQLiteStoredTables
+from eventsourcing_alchemy.dialects.sqlite.stored_values import SQLiteStoredValues
 from eventsourcing_alchemy.dialects.sqlite.table_switch import SQLiteTableSwitch
 from eventsourcing_alchemy.dialects.sqlite.transactions import SQLiteTransactions
 from eventsourcing_alchemy.statements.executor import Executor
@@ -33,6 +34,7 @@ class SQLiteDialect(
     SQLiteTableSwitch,
     SQLiteDiagnosis,
     SQLiteStoredTables,
+    SQLiteStoredValues,
     BaseDialect,
 ):
     """What SQLite does differently."""

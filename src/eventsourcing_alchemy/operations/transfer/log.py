@@ -18,8 +18,13 @@ from sqlalchemy import (
 )
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.host import DatabaseError, DataError
 from eventsourcing_alchemy.operations.transfer.layouts import Layout, Row
 from eventsourcing_alchemy.operations.transfer.values import UtcTime
+from eventsourcing_alchemy.resilience.error_classification import (
+    ErrorKind,
+    error_kind_of,
+)
 from eventsourcing_alchemy.schema.namespaces import default_schema
 from eventsourcing_alchemy.schema.types import OriginatorUuid
 from eventsourcing_alchemy.statements.compiled import Rows
@@ -46,6 +51,7 @@ class Log:
             are no values.
         layout: of the rows.
         application: name of it, where the table has the events of several.
+        side: what the database is for the copy, source or target.
         with_time: whether to read when events were recorded.
     """
 
@@ -56,9 +62,11 @@ class Log:
         layout: Layout,
         application: str | None = None,
         *,
+        side: str = "source",
         with_time: bool = True,
     ) -> None:
         self.layout = layout
+        self._side = side
         self.tells_time = with_time and layout.columns[-1] in table.c
         self._datastore = datastore
         self._table = table
@@ -73,6 +81,7 @@ class Log:
         values = values_of(table, layout.columns, with_time=with_time)
         self._page = self._window(*values)
         self._head = select(func.max(self._position)).where(*self._where)
+        self._positions = self._window(self._position)
         self._count = self._window(func.count()).order_by(None)
         self._limit = PAGE_ROWS
 
@@ -108,8 +117,16 @@ class Log:
         return database, schema, self._table.name
 
     def head(self) -> int:
-        """The last position, 0 before the first event."""
-        return self._rows(self._head)[0][0] or 0
+        """The last position, 0 before the first event.
+
+        Raises:
+            DataError: if a position is no number.
+        """
+        last = self._rows(self._head)[0][0] or 0
+        if not isinstance(last, int):
+            msg = f"The {self._side} has position {last!r}, which is no whole number"
+            raise DataError(msg)
+        return last
 
     def count(self, gt: int, lte: int) -> int:
         """How many events there are above a position, up to another."""
@@ -117,22 +134,44 @@ class Log:
 
     def at(self, position: int) -> Row | None:
         """The event at a position, None where there is none."""
-        rows = self._rows(self._page, gt=position - 1, lte=position)
+        rows = self._events(gt=position - 1, lte=position)
         return tuple(rows[0]) if rows else None
 
     def page(self, gt: int, lte: int) -> Rows:
         """The first events above a position, up to another; empty at the end.
 
         As many as there may be in memory.
+
+        Raises:
+            DataError: names the position of an event that cannot be read.
         """
         last = self._last_of_page(gt, lte)
-        return [] if last is None else self._rows(self._page, gt=gt, lte=last)
+        return [] if last is None else self._events(gt, last)
 
     def pages(self, gt: int, lte: int) -> Iterator[Rows]:
         """All pages above a position, up to another."""
         while rows := self.page(gt, lte):
             yield rows
             gt = rows[-1][0]
+
+    def _events(self, gt: int, lte: int) -> Rows:
+        try:
+            return self._rows(self._page, gt=gt, lte=lte)
+        except (TypeError, ValueError, DatabaseError) as error:
+            if error_kind_of(error, self._datastore.dialect) is not ErrorKind.LASTING:
+                raise
+            failed = error
+        self._raise_for_one(gt, lte)
+        raise failed
+
+    def _raise_for_one(self, gt: int, lte: int) -> None:
+        """Reads each event by itself, to find out which one cannot be read."""
+        for (position,) in self._rows(self._positions, gt=gt, lte=lte):
+            try:
+                self._rows(self._page, gt=position - 1, lte=position)
+            except (TypeError, ValueError, DatabaseError) as error:
+                msg = f"Position {position} of the {self._side}: {error}"
+                raise DataError(msg) from error
 
     def _last_of_page(self, gt: int, lte: int) -> int | None:
         self._limit = min(2 * self._limit, PAGE_ROWS)

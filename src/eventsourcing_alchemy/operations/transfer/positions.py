@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Select, Table, bindparam, func, select
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.host import DataError
 from eventsourcing_alchemy.operations.discrepancies import CopyRefusedError
 from eventsourcing_alchemy.operations.reading import UnknownNameError
 from eventsourcing_alchemy.statements.executor import Executor
@@ -42,6 +43,7 @@ class Positions:
 
         Raises:
             UnknownNameError: if there are none.
+            DataError: if one is no number.
         """
         rows = self._datastore.retrying(self._rows)
         if not rows:
@@ -49,7 +51,13 @@ class Positions:
                 f"The source has no positions of projection {self.projection!r}: leave "
                 f"it out, or correct its name"
             )
-        return {name: int(position) for name, position in rows}
+        for name, position in rows:
+            if not isinstance(position, int):
+                raise DataError(
+                    f"Projection {self.projection!r} in the source is at position "
+                    f"{position!r} of {name!r}, which is no whole number"
+                )
+        return dict(map(tuple, rows))
 
     def _rows(self) -> Any:
         with self._datastore.statement() as executor:

@@ -86,14 +86,25 @@ class CopyRun:
         """Makes sure that the target has nothing but what was copied.
 
         Raises:
-            CopyRefusedError: if the application has events of its own there.
+            CopyRefusedError: if the application has events of its own there, or had.
         """
+        counter = self._target.counter()
+        # What a projection has reached was given in the source.
+        given = max(self._source.given(), self._target.reached())
+        if counter > max(given, self._last):
+            raise CopyRefusedError(
+                f"Application {self._target.name!r} in the target has had events of "
+                f"its own, which were deleted: it has given positions up to {counter}, "
+                f"the source up to {given}. Copy into an application without events"
+            )
         if not self._last:
             return
         layout = self._source.log.layout
         there, here = self._source.log.at(self._last), self._target.log.at(self._last)
         problem = difference(there, here, layout.columns)
-        if problem is not None or here is None:
+        if here is None:
+            problem = "is of another kind"
+        if problem is not None:
             raise CopyRefusedError(
                 f"Application {self._target.name!r} in the target has events of its "
                 f"own: the last one, at position {self._last}, {problem}. Copy into an "
@@ -110,11 +121,27 @@ class CopyRun:
             self._copy_snapshots(copying)
             # No snapshot is to be ahead of its aggregate's events.
             self.copy_events()
+        self._reserve_positions()
         for projection, positions in self._positions.items():
             store_positions(self._target.datastore, projection, positions)
         # All, for what has been changed, or has filled a gap, since it was compared.
         self._compared = self._compared_events = 0
         self.compare_new_events()
+
+    def _reserve_positions(self) -> None:
+        """Has the target give no position again that the source has given.
+
+        Its event may have been deleted, or its transaction rolled back.
+        """
+        name = self._target.name
+        reached = [each.get(name, 0) for each in self._positions.values()]
+        given = max(self._target.reached(), *reached, self._source.given())
+        if self._target.counter() < given:
+            # Of what is recorded up to there, nothing is to come later: those who
+            # read the target would pass over it.
+            self._source.settle()
+            self.copy_events()
+            self._target.reserve(given)
 
     def _snapshots_there(self) -> Sequence[SnapshotCopy]:
         copying = self._snapshots
@@ -156,16 +183,27 @@ class CopyRun:
         self._verify(self._different_events(self._last))
 
     def differences(self, upto: int) -> Iterator[Discrepancy]:
-        """What differs in events that were not compared yet, and in all snapshots.
+        """What differs in events not compared yet, in the counter, in all snapshots.
 
         Args:
             upto: position up to which to compare events.
         """
         yield from self._different_events(upto)
+        yield from self._unreserved()
         for copying in self._snapshots_there():
             meter = self._meter(CopyPhase.VERIFYING, copying.source.count())
             yield from copying.differences(self._counting(meter))
             self._compared_snapshots += meter.done
+
+    def _unreserved(self) -> Iterator[Discrepancy]:
+        """The last position of the source, if only the target would give it again."""
+        given = self._source.given()
+        if given > max(self._source.log.head(), self._target.counter()):
+            problem = (
+                "was given in the source, to an event that is not there any more, and "
+                "the target would give it to another one: copy again"
+            )
+            yield Discrepancy(self._target.name, given, problem)
 
     def _different_events(self, upto: int) -> Iterator[Discrepancy]:
         meter = self._meter(CopyPhase.VERIFYING, upto - self._compared)

@@ -8,6 +8,7 @@ from sqlalchemy import Table
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.errors import no_application
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
+from eventsourcing_alchemy.operations.transfer.checks import check_snapshots
 from eventsourcing_alchemy.operations.transfer.comparison import (
     Count,
     compared_snapshots,
@@ -33,17 +34,26 @@ class SnapshotCopy:
         source: has snapshots.
         datastore: where to copy to.
         table: of this package.
+        id_type: value of ORIGINATOR_ID_TYPE.
         name: of the application, which is registered.
     """
 
     def __init__(
-        self, source: Snapshots, datastore: SQLAlchemyDatastore, table: Table, name: str
+        self,
+        source: Snapshots,
+        datastore: SQLAlchemyDatastore,
+        table: Table,
+        id_type: str | None,
+        name: str,
     ) -> None:
         self.source = source
         self.copied = 0
-        self._target = Snapshots(datastore, table, name, with_time=source.tells_time)
+        self._target = Snapshots(
+            datastore, table, name, side="target", with_time=source.tells_time
+        )
         self._datastore = datastore
         self._table = table
+        self._id_type = id_type
         self._name = name
         given = COLUMNS if source.tells_time else COLUMNS[:-1]
         self._columns = ("application_id", "purpose", *given)
@@ -61,6 +71,7 @@ class SnapshotCopy:
         """
         for keys in self.source.pages():
             rows, here = self.source.rows(keys), self._target.by_key(keys)
+            check_snapshots(COLUMNS, self._id_type, rows)
             missing = [row for row in rows if row[:2] not in here]
             if missing:
                 self._datastore.retrying(partial(self._store, missing))

@@ -16,6 +16,7 @@ from sqlalchemy import (
 )
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.host import DataError
 from eventsourcing_alchemy.operations.transfer.existence import has_table
 from eventsourcing_alchemy.operations.transfer.layouts import Row
 from eventsourcing_alchemy.operations.transfer.log import PAGE_BYTES, values_of
@@ -49,6 +50,7 @@ class Snapshots:
         datastore: the database.
         table: has columns with the names of `es_snapshots`.
         application: name of it, where the table has those of several.
+        side: what the database is for the copy, source or target.
         with_time: whether to read when they were recorded.
     """
 
@@ -58,8 +60,10 @@ class Snapshots:
         table: Table,
         application: str | None = None,
         *,
+        side: str = "source",
         with_time: bool = True,
     ) -> None:
+        self._side = side
         self.tells_time = with_time and COLUMNS[-1] in table.c
         self._datastore = datastore
         self._table = table
@@ -121,7 +125,13 @@ class Snapshots:
     def _read(
         self, statement: Executable, parameters: Mapping[str, Any]
     ) -> Sequence[Row]:
-        return self._datastore.retrying(lambda: self._read_now(statement, parameters))
+        try:
+            return self._datastore.retrying(
+                lambda: self._read_now(statement, parameters)
+            )
+        except (TypeError, ValueError) as error:
+            msg = f"A snapshot of the {self._side} cannot be read: {error}"
+            raise DataError(msg) from error
 
     def _read_now(
         self, statement: Executable, parameters: Mapping[str, Any]

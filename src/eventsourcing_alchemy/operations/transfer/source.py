@@ -1,7 +1,9 @@
 """Where to copy from, opened."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from time import sleep
 
 from sqlalchemy import Table
@@ -35,6 +37,8 @@ class Source:
         datastore: the database.
         events: where they are.
         snapshots: the table of the snapshots, None where there is none.
+        counter: reads the last position that was given to an event, as in
+            `PersistenceModule.counter()`.
         appends_in_order: whether no position appears below one that was seen.
     """
 
@@ -43,6 +47,7 @@ class Source:
         datastore: SQLAlchemyDatastore,
         events: Events,
         snapshots: Table | None,
+        counter: Callable[[], int],
         *,
         appends_in_order: bool,
     ) -> None:
@@ -52,7 +57,16 @@ class Source:
             else Snapshots(datastore, snapshots, events.application)
         )
         self.log = Log(datastore, *events)
+        self._counter = counter
         self._appends_in_order = appends_in_order
+
+    def given(self) -> int:
+        """The last position that was given to an event, as far as anything tells.
+
+        The event may be deleted by now.
+        """
+        counter = self._counter()
+        return max(counter, self.log.head())
 
     def head(self, after: int) -> int:
         """The last position up to which nothing will appear any more.
@@ -62,8 +76,13 @@ class Source:
         """
         head = self.log.head()
         if not self._appends_in_order and self.log.count(after, head) < head - after:
-            sleep(SETTLING)
+            self.settle()
         return head
+
+    def settle(self) -> None:
+        """Waits for appends that others have overtaken."""
+        if not self._appends_in_order:
+            sleep(SETTLING)
 
 
 @contextmanager
@@ -84,8 +103,13 @@ def opened_source(variables: Mapping[str, str], application: str) -> Iterator[So
         events = module.events(env, datastore)
         _require(datastore, events.table, f"application {application!r}")
         snapshots = module.snapshots(env, events)
-        in_order = module.appends_in_order
-        yield Source(datastore, events, snapshots, appends_in_order=in_order)
+        yield Source(
+            datastore,
+            events,
+            snapshots,
+            partial(module.counter, env, datastore),
+            appends_in_order=module.appends_in_order,
+        )
 
 
 @contextmanager
@@ -114,7 +138,8 @@ def _opened(
     env: Environment,
 ) -> Iterator[tuple[PersistenceModule, SQLAlchemyDatastore]]:
     module = module_of(env)
-    datastore = SQLAlchemyDatastore(module.settings(env))
+    settings = replace(module.settings(env), is_for_reading=True)
+    datastore = SQLAlchemyDatastore(settings)
     try:
         missing = datastore.dialect.missing_file(datastore.engine.url)
         if missing is not None:

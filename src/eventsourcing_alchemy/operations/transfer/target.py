@@ -1,16 +1,18 @@
 """Where to copy to: the tables of this package."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, Select, bindparam, func, select
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
-from eventsourcing_alchemy.errors import ConfigurationError, no_application
-from eventsourcing_alchemy.factory import SQLAlchemyFactory
-from eventsourcing_alchemy.host import Environment, IntegrityError
+from eventsourcing_alchemy.errors import no_application
+from eventsourcing_alchemy.host import IntegrityError
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
-from eventsourcing_alchemy.operations.reading import UnknownNameError
-from eventsourcing_alchemy.operations.transfer.checks import check_texts
+from eventsourcing_alchemy.operations.event_tables import EVENT_TABLES, EventTable
+from eventsourcing_alchemy.operations.reading import read
+from eventsourcing_alchemy.operations.transfer.checks import check_events
 from eventsourcing_alchemy.operations.transfer.layouts import TAGGED, Layout
 from eventsourcing_alchemy.operations.transfer.log import Log
 from eventsourcing_alchemy.operations.transfer.tags import COLUMNS, tag_rows
@@ -18,18 +20,17 @@ from eventsourcing_alchemy.operations.verification.database import rows
 from eventsourcing_alchemy.operations.verification.versions import (
     events_without_predecessor,
 )
+from eventsourcing_alchemy.operations.wrong_values import naming_wrong_values
 from eventsourcing_alchemy.schema.tables import dcb_tags
-from eventsourcing_alchemy.settings import Settings, Variables
 from eventsourcing_alchemy.statements.applications import (
     application,
     last_position,
     lock_position,
-    set_position,
+    raise_position,
 )
 from eventsourcing_alchemy.statements.compiled import Rows
 from eventsourcing_alchemy.statements.executor import Executor
-
-OURS = "eventsourcing_alchemy"
+from eventsourcing_alchemy.statements.tracking import highest_tracked
 
 COMMIT_ROWS = 20_000
 """Events that are committed together: SQLite writes each page of an index once for
@@ -73,7 +74,9 @@ class Target:
     ) -> None:
         self.datastore = datastore
         self.name = name
-        self.log = Log(datastore, layout.table, layout, name, with_time=tells_time)
+        self.log = Log(
+            datastore, layout.table, layout, name, side="target", with_time=tells_time
+        )
         given = layout.columns if tells_time else layout.columns[:-1]
         self._columns = ("application_id", *given)
 
@@ -82,9 +85,39 @@ class Target:
         return self.datastore.retrying(self._last_now)
 
     def _last_now(self) -> int:
-        with self.datastore.statement() as executor:
-            found: int = executor.scalar(last_position(), {"application": self.name})
-            return found
+        application_id = self._application_id
+        with (
+            naming_wrong_values(self.datastore),
+            self.datastore.statement() as executor,
+        ):
+            return _last_event(executor, application_id)
+
+    def counter(self) -> int:
+        """The last position that was given to an event, or that counts as given."""
+        return self._number(last_position())
+
+    def reached(self) -> int:
+        """The highest position that a projection has reached, 0 if there is none."""
+        return self._number(highest_tracked())
+
+    def _number(self, statement: Select[Any]) -> int:
+        parameters = {"application": self.name}
+        return read(
+            self.datastore, lambda it: int(it.rows(statement, parameters)[0][0] or 0)
+        )
+
+    def reserve(self, position: int) -> None:
+        """Makes sure that new events get positions beyond one."""
+
+        def attempt() -> None:
+            with self.datastore.writing() as executor:
+                self._reserve(executor, position)
+
+        self.datastore.retrying(attempt)
+
+    def _reserve(self, executor: Executor, position: int) -> None:
+        parameters = {"application": self.name, "position": position}
+        executor.execute(raise_position(), parameters)
 
     def events_without_predecessor(self, gt: int, lte: int) -> Iterator[Discrepancy]:
         """The events of which an aggregate lacks the version before.
@@ -117,7 +150,7 @@ class Target:
             after: the last position that was stored.
 
         Raises:
-            DataError: if a text does not fit.
+            DataError: if a value does not fit.
             IntegrityError: if somebody else has stored events meanwhile.
         """
         tried = Stored(0, after)
@@ -125,7 +158,9 @@ class Target:
         def attempt() -> Stored:
             nonlocal tried
             with self.datastore.writing() as executor:
-                application_id, last = self._locked(executor)
+                application_id = self._locked(executor)
+                # Not by the counter, which may be beyond what is copied.
+                last = _last_event(executor, application_id)
                 if last == after:
                     tried = self._store(executor, application_id, pages, after)
                 elif last != tried.position:  # Of a COMMIT whose answer was lost.
@@ -134,13 +169,13 @@ class Target:
 
         return self.datastore.retrying(attempt)
 
-    def _locked(self, executor: Executor) -> Sequence[int]:
+    def _locked(self, executor: Executor) -> int:
         parameters = {"application": self.name}
         executor.execute(lock_position(), parameters)
         found = executor.first(application(), parameters)
         if found is None:
             raise no_application(self.name)
-        return found
+        return int(found[0])
 
     def _store(
         self,
@@ -151,13 +186,12 @@ class Target:
     ) -> Stored:
         count, position = 0, after
         for page in pages(after):
-            check_texts(self.log.layout, page)
+            check_events(self.log.layout, page)
             self._insert(executor, application_id, page)
             count, position = count + len(page), page[-1][0]
             if count >= COMMIT_ROWS:
                 break
-        parameters = {"application": self.name, "position": position}
-        executor.execute(set_position(), parameters)
+        self._reserve(executor, position)
         return Stored(count, position)
 
     def _insert(self, executor: Executor, application_id: int, rows: Rows) -> None:
@@ -176,88 +210,16 @@ class Target:
         )
 
 
-@contextmanager
-def opened_target(
-    variables: Mapping[str, str], name: str, layout: Layout, *, tells_time: bool
-) -> Iterator[Target]:
-    """Where to copy to, with its tables, and with the application registered.
-
-    Args:
-        variables: the settings, as the library's environment variables.
-        name: of the application.
-        layout: of the events.
-        tells_time: whether they have a time of recording.
-
-    Raises:
-        ConfigurationError: if the settings cannot be used.
-    """
-    env = Environment(name, variables)
-    _check_module(env)
-    factory = SQLAlchemyFactory(env)
-    try:
-        _refuse_memory(factory.datastore)
-        _check_id_type(factory, layout)
-        if layout.id_type is None:
-            factory.dcb_recorder()
-        else:
-            factory.application_recorder()
-        yield Target(factory.datastore, layout, name, tells_time=tells_time)
-    finally:
-        factory.close()
+def _last_event(executor: Executor, application_id: int) -> int:
+    """The position of the last event of any kind, 0 before the first."""
+    return max(
+        executor.scalar(_last_of(each), {"id": application_id}) or 0
+        for each in EVENT_TABLES
+    )
 
 
-@contextmanager
-def existing_target(
-    variables: Mapping[str, str], name: str, layout: Layout, *, tells_time: bool
-) -> Iterator[Target]:
-    """As `opened_target()`, to look at: nothing is created.
-
-    Raises:
-        ConfigurationError: if the settings cannot be used.
-        UnknownNameError: if there is no such application.
-    """
-    env = Environment(name, variables)
-    _check_module(env)
-    datastore = SQLAlchemyDatastore(Settings.from_env(env))
-    try:
-        missing = datastore.dialect.missing_file(datastore.engine.url)
-        if missing is not None:
-            msg = f"SQLALCHEMY_URL: there is no database {str(missing)!r}"
-            raise ConfigurationError(msg)
-        if not rows(datastore, application(), application=name):
-            raise UnknownNameError(f"The target has no application {name!r}")
-        yield Target(datastore, layout, name, tells_time=tells_time)
-    finally:
-        datastore.close()
-
-
-def _refuse_memory(datastore: SQLAlchemyDatastore) -> None:
-    if datastore.dialect.is_private(datastore.engine.url):
-        raise ConfigurationError(
-            "SQLALCHEMY_URL: the target is in memory, and would vanish with this "
-            "process: name a file or a server"
-        )
-
-
-def _check_module(env: Environment) -> None:
-    variables = Variables(env)
-    module = variables.text("PERSISTENCE_MODULE")
-    if module not in (None, OURS):
-        raise ConfigurationError(
-            f"PERSISTENCE_MODULE: {module!r} cannot be copied to: expected {OURS} in "
-            f"the settings of the target"
-        )
-    if variables.text("SQLALCHEMY_SCOPED_SESSION_TOPIC") is not None:
-        raise ConfigurationError(
-            "SQLALCHEMY_SCOPED_SESSION_TOPIC: a session commits when its request ends: "
-            "set SQLALCHEMY_URL in the settings of the target instead"
-        )
-
-
-def _check_id_type(factory: SQLAlchemyFactory, layout: Layout) -> None:
-    id_type = factory.datastore.settings.originator_id_type
-    if layout.id_type not in (None, id_type):
-        raise ConfigurationError(
-            f"ORIGINATOR_ID_TYPE: the source has IDs of type {layout.id_type}, but the "
-            f"target is set to {id_type}: set it to {layout.id_type}"
-        )
+@cache
+def _last_of(each: EventTable) -> Select[Any]:
+    return select(func.max(each.position)).where(
+        each.application_id == bindparam("id", type_=BigInteger)
+    )

@@ -30,11 +30,23 @@ class HexUuid(TypeDecorator[UUID]):
 def _uuid(digits: str) -> UUID:
     try:
         return UUID(digits)
-    except (ValueError, AttributeError):
-        raise ValueError(
-            f"originator_id {digits!r} is not a UUID: set ORIGINATOR_ID_TYPE=text in "
-            "the settings of the source, and for the application"
-        ) from None
+    except (TypeError, ValueError, AttributeError):
+        problem = f"originator_id {digits!r} is not a UUID"
+        if isinstance(digits, str):
+            problem += f": {set_id_type('text')}"
+        raise ValueError(problem) from None
+
+
+def set_id_type(id_type: str) -> str:
+    """What to do about IDs of the other type.
+
+    Args:
+        id_type: of the IDs in the source.
+    """
+    return (
+        f"set ORIGINATOR_ID_TYPE={id_type} in the settings of the source, and for the "
+        f"application"
+    )
 
 
 class Tags(TypeDecorator[str]):

@@ -23,6 +23,7 @@ from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.event_tables import EVENT_TABLES, EventTable
 from eventsourcing_alchemy.operations.verification.database import rows
+from eventsourcing_alchemy.statements.tracking import LOWEST
 
 READ_AT_ONCE = 1000
 """Positions that are read rather than counted."""
@@ -65,12 +66,12 @@ Wrong = Missing | Repeated
 def wrong_positions(
     datastore: SQLAlchemyDatastore, application: Application, *, allow_gaps: bool
 ) -> Iterator[Discrepancy]:
-    """Gaps, repetitions, and a counter that is not where the events are.
+    """Gaps, repetitions, and a counter that is not beyond the events.
 
     Args:
         datastore: the database.
         application: whose positions to look at.
-        allow_gaps: whether events may be missing.
+        allow_gaps: whether events may be missing, also at the end.
     """
     name, counter, last = application.name, application.counter, application.last
     if counter < last:
@@ -79,10 +80,11 @@ def wrong_positions(
             f"events up to {last}: the next append fails"
         )
         yield Discrepancy(name, last, problem)
-    if counter > last:
-        problem = f"the events end before {counter}, where es_applications says so"
-        yield Discrepancy(name, last or None, problem)
-    for wrong in _merged(_wrong(datastore, application.id, 1, last)):
+    for below in rows(datastore, _positions(), id=application.id, gt=LOWEST, lte=0):
+        problem = f"{below.table} has an event below position 1: no reader finds it"
+        yield Discrepancy(name, below.position, problem)
+    # Up to the counter: events at the end may be missing, too.
+    for wrong in _merged(_wrong(datastore, application.id, 1, max(counter, last))):
         if not (allow_gaps and isinstance(wrong, Missing)):
             yield Discrepancy(name, wrong.first, str(wrong))
 

@@ -7,7 +7,11 @@ from sqlalchemy import Table
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.host import Environment
 from eventsourcing_alchemy.operations.discrepancies import CopyRefusedError
-from eventsourcing_alchemy.operations.reading import UnknownNameError, read
+from eventsourcing_alchemy.operations.reading import (
+    Reader,
+    UnknownNameError,
+    read,
+)
 from eventsourcing_alchemy.operations.transfer.layouts import (
     BY_ID_TYPE,
     TAGGED,
@@ -42,7 +46,7 @@ class AlchemyModule(PersistenceModule):
             CopyRefusedError: if there is no such application, or several tables have
                 events of it.
         """
-        _check_name(env.name, datastore)
+        _counter(env.name, datastore)
         found = layouts_with_events(datastore, env.name)
         if len(found) > 1:
             names = " and ".join(layout.table.name for layout in found)
@@ -58,6 +62,10 @@ class AlchemyModule(PersistenceModule):
     def snapshots(self, env: Environment, events: Events) -> Table | None:  # noqa: ARG002
         """The table of the same kind of IDs."""
         return SNAPSHOTS.get(events.layout.id_type)
+
+    def counter(self, env: Environment, datastore: SQLAlchemyDatastore) -> int:
+        """That of `es_applications`."""
+        return _counter(env.name, datastore)
 
     def tracking(self, env: Environment) -> Table:  # noqa: ARG002
         """`es_tracking`."""
@@ -85,8 +93,14 @@ def layouts_with_events(datastore: SQLAlchemyDatastore, name: str) -> list[Layou
     ]
 
 
-def _check_name(name: str, datastore: SQLAlchemyDatastore) -> None:
-    if not read(datastore, lambda it: it.rows(last_position(), {"application": name})):
+def _counter(name: str, datastore: SQLAlchemyDatastore) -> int:
+    def look(reader: Reader) -> int | None:
+        rows = reader.rows(last_position(), {"application": name})
+        return int(rows[0][0]) if rows else None
+
+    found = read(datastore, look)
+    if found is None:
         raise UnknownNameError(
             f"The source has no application {name!r}: names are case-sensitive"
         )
+    return found

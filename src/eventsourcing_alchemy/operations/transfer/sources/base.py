@@ -60,6 +60,21 @@ class PersistenceModule(ABC):
     def snapshots(self, env: Environment, events: Events) -> Table | None:
         """The table of snapshots, with columns named as in `es_snapshots`."""
 
+    def counter(self, env: Environment, datastore: SQLAlchemyDatastore) -> int:
+        """The last position that was given to an event, also if that was deleted.
+
+        0 where the database does not tell.
+        """
+        events = self.events(env, datastore)
+        column = events.table.c[events.layout.position]
+
+        def look() -> int:
+            with datastore.reading() as connection, datastore.answering(connection):
+                last_generated = datastore.dialect.last_generated
+                return last_generated(connection, column, datastore.schema)
+
+        return datastore.retrying(look)
+
     @abstractmethod
     def tracking(self, env: Environment) -> Table:
         """The table of positions of a projection, named as in `es_tracking`.
