@@ -117,7 +117,7 @@ def test_events_of_its_own(
     old.record("Bank", history(uuids(1)))
     own = StoredEvent(uuids(1)[0], 1, "topic", b"")
     open_factory("Bank").application_recorder().insert_events([own])
-    result = command("copy", "Bank", "--from", file, code=2)
+    result = command("copy", "Bank", "--from", file, code=5)
     assert "has events of its own: the last one, at position 1" in result.stderr
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -96,6 +99,61 @@ def test_retry(
     command("dead-letters", "list")
     other = command("dead-letters", "retry", "other", "--all", code=2)
     assert "declares 'sales'" in other.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_an_interrupted_retry(
+    passed_over: PassedOver,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    """It tells what it has done until then."""
+    command.declare(DECLARED)
+
+    def process(self: Any, _event: Any, tracking: Tracking) -> None:
+        if tracking.notification_id == 3:
+            raise KeyboardInterrupt
+        self.view.insert_tracking(tracking)
+
+    passed_over(13, 13)
+    monkeypatch.setattr(SalesProjection, "process_event", process)
+    result = command("dead-letters", "retry", "sales", "--all", *options, code=130)
+    assert "Interrupted after 1 of 2 dead letters" in result.stderr
+    if options:
+        (outcome,) = json.loads(result.stdout)["outcomes"]
+        assert (outcome["notification_id"], outcome["problem"]) == (2, None)
+    else:
+        assert "position 2 of 'Shop': processed" in result.stdout
+    (left,) = command.json("dead-letters", "list", code=1)["dead_letters"]
+    assert left["notification_id"] == 3
+
+
+def test_of_a_view_in_another_database(
+    open_factory: OpenFactory,
+    passed_over: PassedOver,
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the variables of each projection, as all commands that take its name."""
+    elsewhere = f"sqlite:///{tmp_path / 'views.db'}"
+    monkeypatch.setenv("SALES_SQLALCHEMY_URL", elsewhere)
+    passed_over(13)
+    copies = DeadLetters(open_factory("copies").tracking_recorder())
+    copies.record(Tracking("Shop", 1), "t:1", ValueError("no"), 1)
+    for names in (["sales"], ["copies"], ["copies", "sales"], ["sales", "copies"]):
+        listed = command.json("dead-letters", "list", *names, code=1)["dead_letters"]
+        assert [each["projection_name"] for each in listed] == names
+    both = ("dead-letters", "list", "sales", "copies")
+    assert len(command.json(*both, "--limit", "1", code=1)["dead_letters"]) == 1
+    (sales,) = command.json("status", "sales")["projections"]
+    assert (sales["position"], sales["dead_letters"]) == (2, 1)
+    assert (sales["state"], sales["lag_seconds"]) == ("orphaned", None)
+    seen = command.json("status", "copies", "sales")
+    assert [each["name"] for each in seen["projections"]] == ["copies", "sales"]
+    assert [each["name"] for each in seen["applications"]] == ["Shop"]
+    assert "'other'" in command("status", "sales", "other", code=2).stderr
 
 
 def test_page_by_page(open_factory: OpenFactory) -> None:

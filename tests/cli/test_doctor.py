@@ -194,7 +194,7 @@ def test_schemas_of_other_versions(backend: Backend, command: Command) -> None:
     assert older in texts(command.json("doctor", code=1), "schema")
     assert older in command("schema", "current", code=1).stdout
     assert older in command("schema", "check", code=1).stdout
-    assert older in command("schema", "upgrade", code=3).stderr
+    assert older in command("schema", "upgrade", code=5).stderr
 
 
 @pytest.mark.needs(Capability.STORAGE_ENGINES)
@@ -283,3 +283,47 @@ def test_the_role_for_applications(
     found = texts(command.json("doctor", code=1), "privileges")
     assert "UPDATE es_events: " in found
     assert "INSERT" not in found
+
+
+def test_tables_that_differ(factory: SQLAlchemyFactory, command: Command) -> None:
+    factory.application_recorder()
+    added = "ALTER TABLE es_events ADD COLUMN of_theirs INTEGER NOT NULL DEFAULT 1"
+    with factory.datastore.engine.begin() as connection:
+        connection.exec_driver_sql(added)
+    found = texts(command.json("doctor", code=1), "schema")
+    assert "Differences from the tables of this version: 1" in found
+    assert "schema check" in found
+
+
+@pytest.mark.needs(Capability.STORAGE_ENGINES)
+def test_inserts_that_fail(factory: SQLAlchemyFactory, command: Command) -> None:
+    """Not for want of a right."""
+    factory.application_recorder()
+    with factory.datastore.engine.begin() as connection:
+        altered = "ALTER TABLE es_applications MODIFY id BIGINT NOT NULL"
+        connection.exec_driver_sql(altered)
+    found = texts(command.json("doctor", code=1), "privileges")
+    assert "INSERT es_applications" in found
+    assert "schema check" in found
+    assert "GRANT" not in found
+
+
+@pytest.mark.needs(Capability.ROW_POLICIES)
+def test_a_role_without_rights(
+    factory: SQLAlchemyFactory, backend: Backend, command: Command
+) -> None:
+    factory.application_recorder()
+    role = f"doctor_{os.getpid()}"
+    with factory.datastore.engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN")
+        connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA public TO {role}")
+    try:
+        url = make_url(backend.url).set(username=role)
+        command.variables["SQLALCHEMY_URL"] = url.render_as_string()
+        document = command.json("doctor", code=1)
+        assert "permission denied for table es_tracking" in str(document)
+        assert "aborted" not in str(document)
+    finally:
+        with factory.datastore.engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {role}")
+            connection.exec_driver_sql(f"DROP ROLE {role}")

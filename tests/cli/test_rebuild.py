@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from eventsourcing.persistence import Tracking
+from sqlalchemy import insert
 
 from backends import Capability
 from cli.command import Command
@@ -35,7 +39,7 @@ def test_rebuild(shop: Shop, command: Command) -> None:
     assert "switching: 4 of 4" in result.stderr
     assert "sales is rebuilt." in result.stdout
     assert sold(shop) == 3
-    refused = command("rebuild", "sales", code=3)
+    refused = command("rebuild", "sales", code=5)
     assert "sales__old" in refused.stderr
     command("dead-letters", "list", code=1)
     # Of the rebuild, nothing is left that does not go on.
@@ -51,6 +55,24 @@ def test_an_event_that_cannot_be_processed(shop: Shop, command: Command) -> None
     assert "an event cannot be processed: ValueError: unlucky" in result.stderr
 
 
+def test_a_row_that_the_database_refuses(
+    shop: Shop, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is of an event: the database can be reached."""
+
+    def process(self: Any, _event: Any, tracking: Tracking) -> None:
+        with self.view.processing(tracking) as connection:
+            connection.execute(insert(Sales.sales).values(product="tea", sold=None))
+
+    command.declare(DECLARED.replace("dead_letter = true", "dead_letter = false"))
+    shop.sell(shop.add("tea"), 5)
+    assert sold(shop) == 5
+    monkeypatch.setattr(SalesProjection, "process_event", process)
+    result = command("rebuild", "sales", code=1)
+    assert "an event cannot be processed: " in result.stderr
+    assert "IntegrityError" in result.stderr
+
+
 def test_reset(shop: Shop, command: Command) -> None:
     command.declare(DECLARED)
     shop.sell(shop.add("tea"), 5)
@@ -61,8 +83,22 @@ def test_reset(shop: Shop, command: Command) -> None:
     assert sold(shop) == 5
 
 
+def test_what_is_refused_for_now(shop: Shop, command: Command) -> None:
+    """With another exit code than a database that is out of reach."""
+    command.declare(DECLARED)
+    shop.sell(shop.add("tea"), 5)
+    result = command("rebuild", "sales", code=5)
+    assert "There is nothing to rebuild yet" in result.stderr
+    with SQLAlchemyProjectionRunner(
+        application_class=Shop, projection_class=SalesProjection, view_class=Sales
+    ) as runner:
+        runner.wait(shop.recorder.max_notification_id(), timeout=20)
+        result = command("reset", "sales", "--yes", code=5)
+        assert "stop the runners first" in result.stderr
+
+
 def test_event_sourced_projections_are_refused(shop: Shop, command: Command) -> None:
     command.declare(DECLARED.replace("SalesProjection", "CopyOfSales"))
     assert shop.add("tea")
-    result = command("rebuild", "sales", code=3)
+    result = command("rebuild", "sales", code=5)
     assert "keeps its state in events" in result.stderr

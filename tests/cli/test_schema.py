@@ -60,7 +60,7 @@ def test_several_revisions(backend: Backend, command: Command) -> None:
     command("schema", "upgrade")
     execute(backend, "INSERT INTO es_alembic_version VALUES ('es_0002')")
     for each in ("current", "check", "upgrade"):
-        problem = command("schema", each, code=3).stderr
+        problem = command("schema", each, code=5).stderr
         assert "es_alembic_version has several rows: delete all but" in problem
 
 
@@ -72,6 +72,11 @@ def test_an_older_revision(backend: Backend, command: Command) -> None:
     assert "es_0002" in str(command.json("schema", "check", code=1))
     command("schema", "upgrade")
     assert command.json("schema", "current")["is_current"]
+
+
+def test_a_script_for_nothing(command: Command) -> None:
+    command.variables["SQLALCHEMY_URL"] = "nonsense"
+    assert "SQLALCHEMY_URL: " in command("schema", "sql", code=2).stderr
 
 
 def test_the_script(command: Command) -> None:

@@ -173,7 +173,9 @@ class TestInterrupted:
             assert differences(connection) == []
 
 
-def test_two_at_once(in_use: InUse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once(
+    in_use: InUse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(exclusion, "LEASE_DURATION", 0.5)
     before = in_use.content()
 
@@ -185,6 +187,7 @@ def test_two_at_once(in_use: InUse, monkeypatch: pytest.MonkeyPatch) -> None:
 
     in_use.rebuild(progress=again)
     assert in_use.content() == before
+    assert "waiting 1 s, in case it was killed" in caplog.text
 
 
 def test_dead_letters_of_the_new_build_stay(

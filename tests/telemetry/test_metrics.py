@@ -190,6 +190,16 @@ class TestProjections:
         positions = collected.points("eventsourcing.application.position")
         assert positions == {(APPLICATION,): 3}
 
+    def test_no_lag_behind_an_application_elsewhere(
+        self, collected: Collected, open_factory: OpenFactory
+    ) -> None:
+        view = open_factory("view").tracking_recorder(Positions)
+        view.note(Tracking("Elsewhere", 1))
+        for name in ("events", "time"):
+            assert collected.points(f"eventsourcing.projection.lag.{name}") == {}
+        positions = collected.points("eventsourcing.projection.position")
+        assert positions == {("Elsewhere", "view"): 1}
+
     def test_a_lease_that_is_taken_is_lost(
         self, collected: Collected, datastore: SQLAlchemyDatastore
     ) -> None:

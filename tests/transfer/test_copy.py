@@ -7,10 +7,17 @@ from uuid import uuid4
 
 import pytest
 from eventsourcing.persistence import ProgrammingError, StoredEvent, Tracking
-from sqlalchemy import delete, update
+from sqlalchemy import delete, make_url, update
 
-from backends import Capability
-from eventsourcing_alchemy import Copied, VerificationError, compare, copy, metadata
+from backends import Backend, Capability
+from eventsourcing_alchemy import (
+    ConfigurationError,
+    Copied,
+    VerificationError,
+    compare,
+    copy,
+    metadata,
+)
 from eventsourcing_alchemy.operations.reading import UnknownNameError
 from factories import OpenFactory
 from transfer.histories import history, notifications, recorded, uuids
@@ -166,6 +173,26 @@ class TestFromPostgres(TestFromEachModule):
     @pytest.fixture
     def origin(self, postgres: Origin) -> Origin:
         return postgres
+
+
+def test_the_same_tables_on_both_sides(
+    env: Env, open_factory: OpenFactory, backend: Backend, tmp_path: Path
+) -> None:
+    """However the URLs spell that."""
+    open_factory("Bank").application_recorder().insert_events(history(uuids(2)))
+    url = make_url(backend.url)
+    if Capability.SERVER in backend.capabilities:
+        url = url.set(host="localhost")
+    else:
+        link = tmp_path / "link.db"
+        link.symlink_to(str(url.database))
+        url = url.set(database=str(link))
+    for other in (backend.url, url.render_as_string(hide_password=False)):
+        source = {**env, "SQLALCHEMY_URL": other}
+        with pytest.raises(ConfigurationError, match="lead to the same tables"):
+            copy(source, env, "Bank")
+        with pytest.raises(ConfigurationError, match="lead to the same tables"):
+            list(compare(source, env, "Bank"))
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "ours"])

@@ -13,7 +13,12 @@ from eventsourcing.persistence import DataError, StoredEvent, Tracking
 from sqlalchemy import Executable, Table, delete, insert, select, update
 
 from backends import Capability
-from eventsourcing_alchemy import SQLAlchemyDCBRecorder, SQLAlchemyFactory, metadata
+from eventsourcing_alchemy import (
+    Lease,
+    SQLAlchemyDCBRecorder,
+    SQLAlchemyFactory,
+    metadata,
+)
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.reading import UnknownNameError
 from eventsourcing_alchemy.operations.verification import (
@@ -305,28 +310,32 @@ def test_many_dead_letters_of_nothing(
     ]
 
 
-def lease(projection: str, application: str, year: int) -> Executable:
-    return insert(leases).values(
-        projection_name=projection,
-        application_name=application,
-        holder="holder",
-        token=1,
-        expires_at=datetime(year, 1, 1, tzinfo=UTC),
-    )
-
-
-def test_leases_of_nothing(store: SQLAlchemyDatastore) -> None:
+def test_versions_in_another_order(store: SQLAlchemyDatastore) -> None:
+    # Versions 2 and 3 of the first aggregate are at 4 and 7.
+    moves = ((4, 100), (7, 4), (100, 7))
     execute(
         store,
-        lease("New", "Application", 2000),
-        lease("Old", "Gone", 2000),
-        lease("Begins", "Elsewhere", 9000),
+        *(update(events).where(at(a)).values(notification_id=b) for a, b in moves),
     )
-    problem = (
-        "there is an expired lease of projection 'Old', which has no position, and no "
-        "such application"
-    )
-    assert found(store) == [("Gone", None, problem)]
+    problem = f"version 3 of aggregate {IDS[0]} has no version 2 before it"
+    assert found(store) == [("Application", 4, f"{problem}, but at position 7")]
+
+
+def test_negative_positions_of_projections(store: SQLAlchemyDatastore) -> None:
+    execute(store, update(tracking).values(notification_id=-1))
+    problem = "projection 'Application' is at this position, but 1 is the first"
+    assert found(store) == [("Application", -1, problem)]
+
+
+def test_a_database_of_views(factory: SQLAlchemyFactory) -> None:
+    """Before the first event, and after a reset: its applications are elsewhere."""
+    datastore = factory.tracking_recorder().datastore
+    released = Lease(datastore, "balances", "Bank")
+    assert released.acquire()
+    released.release()
+    long_ago = datetime(2000, 1, 1, tzinfo=UTC)
+    execute(datastore, update(leases).values(expires_at=long_ago))
+    assert found(datastore) == []
 
 
 def test_missing_and_wrong_tags(tagged: SQLAlchemyDatastore) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 from typer.core import TyperGroup
 
 from eventsourcing_alchemy.cli import dead_letters, schema
@@ -21,11 +22,34 @@ from eventsourcing_alchemy.cli.topics import topics
 from eventsourcing_alchemy.cli.verify import verify
 from eventsourcing_alchemy.cli.web import web
 from eventsourcing_alchemy.errors import ConfigurationError
-from eventsourcing_alchemy.host import DataError, PersistenceError
-from eventsourcing_alchemy.operations.discrepancies import CopyRefusedError
-from eventsourcing_alchemy.operations.reading import UnknownNameError
+from eventsourcing_alchemy.host import (
+    DataError,
+    IntegrityError,
+    NotSupportedError,
+    PersistenceError,
+    ProgrammingError,
+)
+from eventsourcing_alchemy.operations.reading import (
+    MissingTablesError,
+    UnknownNameError,
+)
+from eventsourcing_alchemy.operations.rebuild.exclusion import ViewBusyError
 
-_WRONG_USE = ConfigurationError, CopyRefusedError, DataError, UnknownNameError
+_WRONG_USE = ConfigurationError, DataError, NotSupportedError, UnknownNameError
+
+_REFUSALS = IntegrityError, ProgrammingError, ViewBusyError
+
+
+def _exit_code(error: Exception) -> ExitCode:
+    if isinstance(error, _WRONG_USE):
+        return ExitCode.WRONG_USE
+    is_of_database = isinstance(error.__cause__, SQLAlchemyError) and not isinstance(
+        error, IntegrityError
+    )
+    if is_of_database or isinstance(error, MissingTablesError):
+        return ExitCode.UNREACHABLE
+    is_refused = isinstance(error, _REFUSALS)
+    return ExitCode.REFUSED if is_refused else ExitCode.UNREACHABLE
 
 
 class Commands(TyperGroup):
@@ -35,10 +59,8 @@ class Commands(TyperGroup):
         """Invokes a command."""
         try:
             return super().invoke(ctx)
-        except _WRONG_USE as error:
-            code, message = ExitCode.WRONG_USE, str(error)
-        except PersistenceError as error:
-            code, message = ExitCode.UNREACHABLE, str(error)
+        except (ConfigurationError, PersistenceError) as error:
+            code, message = _exit_code(error), str(error)
         Output(as_json=False).tell(f"Error: {message}")
         raise typer.Exit(code)
 

@@ -1,6 +1,6 @@
 """`dead-letters`: events that a projection has passed over."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -59,10 +59,13 @@ def list_(
     """List dead letters. The exit code is 1 if there are any."""
     session = session_of(context)
     output = session.output(as_json=as_json)
-    with session.datastore() as datastore:
-        found = select_dead_letters(
-            datastore, projections or [], application=application, limit=limit
-        )
+    found: list[DeadLetter] = []
+    with session.datastores(projections or []) as datastores:
+        for datastore, names in datastores:
+            left = limit - len(found)
+            found += select_dead_letters(
+                datastore, names, application=application, limit=left
+            )
     if output.as_json:
         output.document("dead-letters list", dead_letters=found)
     else:
@@ -112,8 +115,12 @@ def retry(
             recorder.datastore, recorder.name, positions or [], application
         )
         dead_letters = DeadLetters(recorder)
-        outcomes = _done(letters, lambda each: dead_letters.retry(each, app, found))
-    _tell(output, "retry", "processed", outcomes)
+        _do(
+            output,
+            ("retry", "processed"),
+            letters,
+            lambda each: dead_letters.retry(each, app, found),
+        )
 
 
 @app.command()
@@ -132,8 +139,7 @@ def discard(
     with session.datastore(projection) as datastore:
         letters = dead_letters_at(datastore, projection, positions or [], application)
         dead_letters = dead_letters_of(datastore, projection)
-        outcomes = _done(letters, dead_letters.discard)
-    _tell(output, "discard", "discarded", outcomes)
+        _do(output, ("discard", "discarded"), letters, dead_letters.discard)
 
 
 def _refuse_unclear(positions: list[int] | None, *, everything: bool) -> None:
@@ -141,11 +147,34 @@ def _refuse_unclear(positions: list[int] | None, *, everything: bool) -> None:
         raise typer.BadParameter("pass positions, or --all")
 
 
-Outcomes = list[tuple[DeadLetter, str | None]]
-
-
-def _done(letters: Iterable[DeadLetter], act: Callable[[DeadLetter], None]) -> Outcomes:
-    return [(each, _problem(act, each)) for each in letters]
+def _do(
+    output: Output,
+    words: tuple[str, str],
+    letters: Sequence[DeadLetter],
+    act: Callable[[DeadLetter], None],
+) -> None:
+    """Acts on dead letters, and tells of each, also if the user interrupts it."""
+    command, done = words
+    outcomes: list[dict[str, Any]] = []
+    try:
+        for each in letters:
+            problem = _problem(act, each)
+            outcomes.append({**_key(each), "problem": problem})
+            where = f"position {each.notification_id} of {each.application_name!r}"
+            output.say(f"{where}: {problem or done}")
+    except KeyboardInterrupt:
+        output.tell(
+            f"Interrupted after {len(outcomes)} of {len(letters)} dead letters: list "
+            "them to see which ones are left"
+        )
+        raise
+    finally:
+        if output.as_json:
+            output.document(f"dead-letters {command}", outcomes=outcomes)
+    if not letters:
+        output.say("No dead letters.")
+    if any(each["problem"] for each in outcomes):
+        raise typer.Exit(ExitCode.FOUND)
 
 
 def _problem(act: Callable[[DeadLetter], None], letter: DeadLetter) -> str | None:
@@ -154,19 +183,6 @@ def _problem(act: Callable[[DeadLetter], None], letter: DeadLetter) -> str | Non
     except Exception as error:  # Whatever a projection raises.
         return text_of(error)
     return None
-
-
-def _tell(output: Output, command: str, done: str, outcomes: Outcomes) -> None:
-    if output.as_json:
-        rows = [{**_key(each), "problem": problem} for each, problem in outcomes]
-        output.document(f"dead-letters {command}", outcomes=rows)
-    for each, problem in outcomes:
-        where = f"position {each.notification_id} of {each.application_name!r}"
-        output.say(f"{where}: {problem or done}")
-    if not outcomes:
-        output.say("No dead letters.")
-    if any(problem for _, problem in outcomes):
-        raise typer.Exit(ExitCode.FOUND)
 
 
 def _key(each: DeadLetter) -> dict[str, Any]:

@@ -17,7 +17,10 @@ class ExitCode(IntEnum):
     installed."""
 
     UNREACHABLE = 3
-    """The database cannot be reached, refuses, or lacks the tables."""
+    """The database cannot be reached, refuses, or lacks the tables: it may come."""
 
     UNWRITABLE = 4
     """Standard output is closed or full, or its reader has gone."""
+
+    REFUSED = 5
+    """The command does not do it, as things are: a person has to do something first."""

@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 
 Routes = Mapping[str, Callable[[], Answer]]
-"""What answers a GET, by path."""
+"""What answers a GET or HEAD, by path."""
 
 
 def json_answer(content: Mapping[str, Any], *, is_good: bool) -> Answer:
@@ -41,7 +41,12 @@ class _Handler(BaseHTTPRequestHandler):
     """Seconds in which a request has to come."""
 
     def do_GET(self) -> None:
-        self._send(self._answer())
+        answer = self._answer()
+        self._send_head(answer)
+        self.wfile.write(answer.body)
+
+    def do_HEAD(self) -> None:
+        self._send_head(self._answer())
 
     def _answer(self) -> Answer:
         route = self.routes.get(self.path.partition("?")[0])
@@ -52,12 +57,11 @@ class _Handler(BaseHTTPRequestHandler):
             )
         return route()
 
-    def _send(self, answer: Answer) -> None:
+    def _send_head(self, answer: Answer) -> None:
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        self.wfile.write(answer.body)
 
     def version_string(self) -> str:
         return "eventsourcing-alchemy"

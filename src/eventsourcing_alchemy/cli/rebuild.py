@@ -6,12 +6,13 @@ from time import monotonic
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.output import Output
 from eventsourcing_alchemy.cli.session import AsJson, session_of
 from eventsourcing_alchemy.errors import ConfigurationError, text_of
-from eventsourcing_alchemy.host import PersistenceError
+from eventsourcing_alchemy.host import DataError, IntegrityError, PersistenceError
 from eventsourcing_alchemy.operations.declarations import Declaration
 from eventsourcing_alchemy.operations.rebuild import (
     RebuildPhase,
@@ -136,13 +137,22 @@ def _classes(declaration: Declaration) -> dict[str, Any]:
     }
 
 
+_NOT_OF_EVENTS = PersistenceError, ConfigurationError, typer.Exit
+
+
 @contextmanager
 def _telling_of_events(output: Output) -> Iterator[None]:
     """Tells what is wrong with an event, without a traceback."""
     try:
         yield
-    except (PersistenceError, ConfigurationError, typer.Exit):
-        raise
     except Exception as error:
+        if isinstance(error, _NOT_OF_EVENTS) and not _is_of_view(error):
+            raise
         output.tell(f"Error: an event cannot be processed: {text_of(error)}")
         raise typer.Exit(ExitCode.FOUND) from error
+
+
+def _is_of_view(error: Exception) -> bool:
+    """Whether the database refuses what a projection writes."""
+    is_of_database = isinstance(error.__cause__, SQLAlchemyError)
+    return is_of_database and isinstance(error, DataError | IntegrityError)

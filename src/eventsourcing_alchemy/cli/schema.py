@@ -6,6 +6,8 @@ import typer
 
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.session import AsJson, session_of
+from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.schema import (
     SchemaStatus,
     schema_differences,
@@ -66,7 +68,11 @@ def upgrade(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def check(context: typer.Context, as_json: AsJson = False) -> None:
-    """Compare the tables with this version. The exit code is 1 if they differ."""
+    """Compare the tables with this version. The exit code is 1 if they differ.
+
+    This compares columns, types, defaults, keys, indexes, collations, and how the
+    database keeps the tables. The command schema sql prints them as they have to be.
+    """
     session = session_of(context)
     output = session.output(as_json=as_json)
     with session.datastore() as datastore:
@@ -82,4 +88,8 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command()
 def sql() -> None:
     """Print the SQL that creates the tables, without connecting to a database."""
-    sys.stdout.write(script())
+    try:
+        sys.stdout.write(script())
+    except ProgrammingError as error:
+        # It depends on nothing but variables.
+        raise ConfigurationError(str(error)) from error

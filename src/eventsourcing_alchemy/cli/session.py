@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -84,10 +84,7 @@ class Session:
             ConfigurationError: if a variable has a value that cannot be used, or the
                 database is a file that is not there.
         """
-        environment = {"SQLALCHEMY_RETRY_TIMEOUT": PATIENCE, **os.environ}
-        datastore = SQLAlchemyDatastore(
-            Settings.from_env(Environment(name, environment))
-        )
+        datastore = SQLAlchemyDatastore(_settings(name))
         try:
             missing = datastore.dialect.missing_file(datastore.engine.url)
             if missing is not None and not creates:
@@ -96,6 +93,41 @@ class Session:
             yield datastore
         finally:
             datastore.close()
+
+    @contextmanager
+    def datastores(
+        self, names: Sequence[str]
+    ) -> Iterator[Sequence[tuple[SQLAlchemyDatastore, Sequence[str]]]]:
+        """The databases of several projections, each once.
+
+        Args:
+            names: of the projections, whose own variables count; none for the database
+                that everything uses without variables of its own.
+
+        Yields:
+            Each database, with the names of those that use it.
+
+        Raises:
+            ConfigurationError: as `datastore()`.
+        """
+        found: list[tuple[Settings, list[str]]] = []
+        for name in names:
+            settings = _settings(name)
+            sharing = [users for other, users in found if other == settings]
+            if sharing:
+                sharing[0].append(name)
+            else:
+                found.append((settings, [name]))
+        with ExitStack() as stack:
+            yield [
+                (stack.enter_context(self.datastore(users[0])), users)
+                for _, users in found
+            ] or [(stack.enter_context(self.datastore()), [])]
+
+
+def _settings(name: str) -> Settings:
+    environment = {"SQLALCHEMY_RETRY_TIMEOUT": PATIENCE, **os.environ}
+    return Settings.from_env(Environment(name, environment))
 
 
 def _pyproject() -> Path | None:

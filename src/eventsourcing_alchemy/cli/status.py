@@ -1,6 +1,6 @@
 """`status`: how far projections are, and who works."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import monotonic, sleep
 from typing import Annotated, Any
@@ -68,10 +68,12 @@ def status(
     """
     session = session_of(context)
     output = session.output(as_json=as_json)
-    with session.datastore() as datastore:
+    with session.datastores(names or []) as datastores:
 
         def look() -> Overview:
-            return _selected(overview(datastore), names or [])
+            return _together(
+                [_selected(overview(each), users) for each, users in datastores]
+            )
 
         seen = _watched(output, look, interval) if watch else look()
     if not watch:
@@ -117,7 +119,14 @@ def _print(
         output.document("status", **content)
 
 
-def _selected(seen: Overview, names: list[str]) -> Overview:
+def _together(each: Sequence[Overview]) -> Overview:
+    return Overview(
+        [application for seen in each for application in seen.applications],
+        [projection for seen in each for projection in seen.projections],
+    )
+
+
+def _selected(seen: Overview, names: Sequence[str]) -> Overview:
     known = {each.name for each in seen.projections}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -133,9 +142,7 @@ def _selected(seen: Overview, names: list[str]) -> Overview:
 
 def _is_beyond(each: ProjectionStatus, max_lag: float) -> bool:
     """Whether the lag is, or may be."""
-    if each.lag_seconds is None:
-        return True
-    return each.last_position is None or each.lag_seconds > max_lag
+    return each.lag_seconds is None or each.lag_seconds > max_lag
 
 
 def _show(output: Output, seen: Overview, progress: Progress) -> None:

@@ -20,7 +20,7 @@ from eventsourcing_alchemy.operations.overview import (
 )
 from eventsourcing_alchemy.operations.privileges import refused_statements
 from eventsourcing_alchemy.operations.reading import Reader, in_utc, read
-from eventsourcing_alchemy.operations.schema import schema_status
+from eventsourcing_alchemy.operations.schema import schema_differences, schema_status
 from eventsourcing_alchemy.schema.tables import metadata
 from eventsourcing_alchemy.schema.types import database_now
 from eventsourcing_alchemy.settings import persistence_module_problem
@@ -130,7 +130,7 @@ def _schema(datastore: SQLAlchemyDatastore) -> Findings:
         yield Finding("schema", Level.OK, text)
         return
     if status.is_current:
-        yield Finding("schema", Level.OK, f"at {status.revision}, which is current")
+        yield _tables(datastore, status.revision)
         return
     text = f"at {status.revision or 'no revision'}"
     if status.revision != status.head:
@@ -141,13 +141,26 @@ def _schema(datastore: SQLAlchemyDatastore) -> Findings:
     yield Finding("schema", level, text, status.remedy.capitalize())
 
 
+def _tables(datastore: SQLAlchemyDatastore, revision: str | None) -> Finding:
+    found = len(schema_differences(datastore))
+    if not found:
+        return Finding("schema", Level.OK, f"at {revision}, which is current")
+    text = f"at {revision}. Differences from the tables of this version: {found}"
+    remedy = "See where: eventsourcing-alchemy schema check"
+    return Finding("schema", Level.WARNING, text, remedy)
+
+
 def _privileges(datastore: SQLAlchemyDatastore) -> Findings:
     if schema_status(datastore).missing:
         return
     refused = refused_statements(datastore)
     for each in refused:
-        remedy = "GRANT it: see 'Give applications few rights'"
-        yield Finding("privileges", Level.ERROR, each, remedy)
+        remedy = (
+            "GRANT it: see 'Give applications few rights'"
+            if each.is_of_rights
+            else "Compare the tables: eventsourcing-alchemy schema check"
+        )
+        yield Finding("privileges", Level.ERROR, each.text, remedy)
     if not refused:
         yield Finding("privileges", Level.OK, "Applications and projections may work")
 

@@ -85,7 +85,7 @@ class ProjectionStatus:
         application: name of the application.
         position: up to which events have been processed; 0 before the first.
         last_position: of the application; None if that is not there.
-        lag: number of events between them.
+        lag: number of events between them; 0 if the application is not there.
         lag_seconds: since the first of these events was recorded, by the clock of the
             database; 0 if there is none, None where it is not known.
         lease: who works; None if no copy ever used a lease.
@@ -171,7 +171,8 @@ def _application(row: Row[Any]) -> ApplicationStatus:
 
 def _projection(row: Row[Any], standbys: Standbys) -> ProjectionStatus:
     lag = max(0, (row.last_position or 0) - row.position)
-    lag_seconds = seconds_between(row.waiting_since, row.now) if lag else 0.0
+    is_waiting = lag > 0 or row.last_position is None
+    lag_seconds = seconds_between(row.waiting_since, row.now) if is_waiting else 0.0
     lease = _lease(row)
     return ProjectionStatus(
         name=row.name,

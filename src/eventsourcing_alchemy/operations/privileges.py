@@ -1,7 +1,7 @@
 """What the user of the database may do, found out by trying it on no row."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -33,14 +33,23 @@ _CHANGED: Mapping[str, Sequence[str]] = {
 """The columns that are updated, by table."""
 
 
-def refused_statements(datastore: SQLAlchemyDatastore) -> Sequence[str]:
+class Refusal(NamedTuple):
+    """A statement that fails.
+
+    Attributes:
+        text: the kind of statement, the table, and what the database says.
+        is_of_rights: whether it wants a right, rather than another table.
+    """
+
+    text: str
+    is_of_rights: bool
+
+
+def refused_statements(datastore: SQLAlchemyDatastore) -> Sequence[Refusal]:
     """What applications and projections need to do, and the database refuses.
 
     Args:
         datastore: the database, whose user is tried.
-
-    Returns:
-        For each, the kind of statement, the table, and what the database says.
 
     Raises:
         PersistenceError: if the database fails.
@@ -48,12 +57,15 @@ def refused_statements(datastore: SQLAlchemyDatastore) -> Sequence[str]:
     return read(datastore, lambda reader: [*_refused(datastore, reader)])
 
 
-def _refused(datastore: SQLAlchemyDatastore, reader: Reader) -> Iterator[str]:
+def _refused(datastore: SQLAlchemyDatastore, reader: Reader) -> Iterator[Refusal]:
     for table in tables.metadata.sorted_tables:
         for kind, statement in _needed(table):
-            problem = _problem(datastore, reader, statement)
-            if problem is not None:
-                yield f"{kind} {table.name}: {problem}"
+            error = _error(reader, statement)
+            reason = error and error_kind_of(error, datastore.dialect)
+            # Somebody else has a lock, which is for those who may.
+            if error is not None and reason is not ErrorKind.CONFLICT:
+                text = f"{kind} {table.name}: {error}"
+                yield Refusal(text, is_of_rights=reason is ErrorKind.REFUSED)
 
 
 def _needed(table: Table) -> Iterator[tuple[str, Executable]]:
@@ -73,16 +85,12 @@ def _needed(table: Table) -> Iterator[tuple[str, Executable]]:
         yield "DELETE", delete(table).where(false())
 
 
-def _problem(
-    datastore: SQLAlchemyDatastore, reader: Reader, statement: Executable
-) -> str | None:
+def _error(reader: Reader, statement: Executable) -> PersistenceError | None:
     try:
         with translated(), reader.connection.begin_nested():
             reader.execute(statement)
     except PersistenceError as error:
         if reader.connection.invalidated:  # A server that only reads is no use, say.
             raise
-        kind = error_kind_of(error, datastore.dialect)
-        # Somebody else has a lock, which is for those who may.
-        return None if kind is ErrorKind.CONFLICT else str(error)
+        return error
     return None

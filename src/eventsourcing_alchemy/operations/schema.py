@@ -11,6 +11,7 @@ from eventsourcing_alchemy.dialects.lookup import dialect_of
 from eventsourcing_alchemy.errors import translated
 from eventsourcing_alchemy.host import DatabaseError, ProgrammingError
 from eventsourcing_alchemy.operations.reading import Reader, read
+from eventsourcing_alchemy.operations.schema_differences import table_differences
 from eventsourcing_alchemy.resilience.error_classification import (
     ErrorKind,
     error_kind_of,
@@ -18,7 +19,6 @@ from eventsourcing_alchemy.resilience.error_classification import (
 from eventsourcing_alchemy.schema.migrate import (
     VERSION_TABLE,
     current_revision,
-    differences,
     head_revision,
     missing,
     revisions,
@@ -99,7 +99,6 @@ def _status(connection: Connection, schema: str | None) -> SchemaStatus:
     # With the package, it would take as long to import as all the rest.
     from alembic.util import CommandError
 
-    lacking = missing(connection, schema)
     try:
         with translated(), connection.begin_nested():
             revision = current_revision(connection, schema)
@@ -110,9 +109,12 @@ def _status(connection: Connection, schema: str | None) -> SchemaStatus:
         if error_kind_of(error, dialect_of(connection)) is not ErrorKind.REFUSED:
             raise
         # The role for applications need not see it.
+        lacking = missing(connection, schema)
         return SchemaStatus(None, head_revision(), lacking, str(error))
     known = revisions()
     is_newer = revision is not None and revision not in known
+    # Last: PostgreSQL does no more after a refusal, which this does not tell.
+    lacking = missing(connection, schema)
     return SchemaStatus(revision, known[0], lacking, is_newer=is_newer)
 
 
@@ -144,7 +146,8 @@ def schema_differences(datastore: SQLAlchemyDatastore) -> Sequence[str]:
         datastore: the database.
 
     Returns:
-        In Alembic's words; or what is missing, where the revision is an older one.
+        In Alembic's words where Alembic compares it; or what is missing, where the
+        revision is an older one.
 
     Raises:
         PersistenceError: if the database fails.
@@ -155,6 +158,6 @@ def schema_differences(datastore: SQLAlchemyDatastore) -> Sequence[str]:
     schema = datastore.schema
 
     def look(reader: Reader) -> Sequence[str]:
-        return differences(reader.connection, schema)
+        return table_differences(reader.connection, schema)
 
     return read(datastore, look)

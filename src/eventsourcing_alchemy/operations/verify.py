@@ -54,12 +54,12 @@ def verify(
     """Looks for inconsistent records, in short transactions.
 
     It finds, in SQLite, values that are not of the type of their column. It finds, in
-    an application: missing positions, positions of several events,
-    and positions beyond its counter; missing versions of aggregates; snapshots without
-    their event; tags that do not find their event. In the projections that follow it:
-    positions beyond its end; dead letters and leases that belong to nothing. In the
-    whole database: records whose application is missing. Events that are recorded
-    meanwhile are no problem.
+    an application: missing positions, positions of several events, and positions beyond
+    its counter or below 1; versions of aggregates that are missing, or in another order
+    than their positions; snapshots without their event; tags that do not find their
+    event. In the projections that follow it: positions beyond its end, or below 0; dead
+    letters that belong to nothing. In the whole database: records whose application is
+    missing. Events that are recorded meanwhile are no problem.
 
     Args:
         datastore: the database.
@@ -107,7 +107,7 @@ def _wrong_aggregates(
     found = application.id, application.name
     for events, snapshots in _OF_AGGREGATES:
         yield from events_without_predecessor(
-            datastore, events.table, *found, gt=0, lte=application.last
+            datastore, events.table, *found, gt=0, lte=application.last, in_order=True
         )
         yield from snapshots_without_event(datastore, snapshots, events.table, *found)
 

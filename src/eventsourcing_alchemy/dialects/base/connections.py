@@ -62,6 +62,10 @@ class Connections:
         # Hashed, because the password is among them.
         return url.get_backend_name(), hash(repr(arguments))
 
+    def place(self, connection: Connection) -> Hashable:
+        """Which database a connection leads to, the same for each way to it."""
+        return self.identity(connection.engine.url)
+
     def is_elsewhere(self, ours: URL, theirs: URL, schema: str | None) -> bool:  # noqa: ARG002
         """Whether two URLs lead to different databases, for certain.
 

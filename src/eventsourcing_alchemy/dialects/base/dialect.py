@@ -8,6 +8,7 @@ from eventsourcing_alchemy.dialects.base.errors import Errors
 from eventsourcing_alchemy.dialects.base.generated_numbers import GeneratedNumbers
 from eventsourcing_alchemy.dialects.base.listening import Announcements
 from eventsourcing_alchemy.dialects.base.side_effects import SideEffects
+from eventsourcing_alchemy.dialects.base.stored_tables import StoredTables
 from eventsourcing_alchemy.dialects.base.stored_values import StoredValues
 from eventsourcing_alchemy.dialects.base.table_switch import TableSwitch
 from eventsourcing_alchemy.dialects.base.transactions import Transactions
@@ -25,6 +26,7 @@ class BaseDialect(
     Announcements,
     TableSwitch,
     Diagnosis,
+    StoredTables,
     StoredValues,
     GeneratedNumbers,
 ):

@@ -1,12 +1,15 @@
 """Connections: READ COMMITTED, and timeouts."""
 
+from collections.abc import Hashable
 from math import ceil
 from typing import Any
 
 from sqlalchemy import (
     URL,
+    Connection,
     Engine,
     event,
+    text,
 )
 
 from eventsourcing_alchemy.dialects.base.connections import Connections
@@ -17,6 +20,17 @@ from eventsourcing_alchemy.errors import ConfigurationError
 
 CONNECT_TIMEOUT = 10
 """Seconds, where the URL does not say."""
+
+
+# Containers may share all names: their tables were made at different times.
+_PLACE = text(
+    """
+    SELECT @@hostname, @@port, @@datadir, DATABASE(), (
+        SELECT min(create_time) FROM information_schema.tables
+        WHERE table_schema = DATABASE()
+    )
+    """
+)
 
 
 class MySQLConnections(Connections):
@@ -47,6 +61,10 @@ class MySQLConnections(Connections):
             if driver == "pymysql" and "read_timeout" not in url.query:
                 options["connect_args"]["read_timeout"] = timeout
         return options
+
+    def place(self, connection: Connection) -> Hashable:
+        """The database, and what the server calls itself."""
+        return tuple(connection.execute(_PLACE).one())
 
     def is_elsewhere(self, ours: URL, theirs: URL, schema: str | None) -> bool:
         """As anywhere, unless a schema, which is a database, says where to look."""

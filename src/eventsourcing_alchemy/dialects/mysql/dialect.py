@@ -9,6 +9,7 @@ from eventsourcing_alchemy.dialects.mysql.generated_numbers import (
     MySQLGeneratedNumbers,
 )
 from eventsourcing_alchemy.dialects.mysql.side_effects import MySQLSideEffects
+from eventsourcing_alchemy.dialects.mysql.stored_tables import MySQLStoredTables
 from eventsourcing_alchemy.dialects.mysql.table_switch import MySQLTableSwitch
 from eventsourcing_alchemy.dialects.mysql.transactions import MySQLTransactions
 from eventsourcing_alchemy.dialects.mysql.upserts import MySQLUpserts
@@ -23,6 +24,7 @@ class MySQLDialect(
     MySQLSideEffects,
     MySQLTableSwitch,
     MySQLDiagnosis,
+    MySQLStoredTables,
     MySQLGeneratedNumbers,
     BaseDialect,
 ):

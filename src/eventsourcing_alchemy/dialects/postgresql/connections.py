@@ -1,8 +1,9 @@
 """Connections by psycopg and the other drivers."""
 
+from collections.abc import Hashable
 from typing import Any
 
-from sqlalchemy import URL, Engine, ExceptionContext, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, event, text
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from eventsourcing_alchemy.dialects.base.connections import Connections
@@ -42,6 +43,10 @@ _INTEGERS = (
 """Options of libpq's, which tells only on connecting that they are none."""
 
 
+_PLACE = text("SELECT current_database(), pg_postmaster_start_time()")
+"""Servers that were started in the same microsecond may be taken for each other."""
+
+
 class PostgreSQLConnections(Connections):
     """Sessions with timeouts, which return to the pool as they were."""
 
@@ -62,6 +67,10 @@ class PostgreSQLConnections(Connections):
         if driver == "psycopg" and PREPARE_THRESHOLD in url.query:
             arguments[PREPARE_THRESHOLD] = _threshold(url)
         return {"connect_args": arguments} if arguments else {}
+
+    def place(self, connection: Connection) -> Hashable:
+        """The database, and when its server was started."""
+        return tuple(connection.execute(_PLACE).one())
 
     def descriptor(self, connection: Any) -> int | None:
         """Of libpq's socket."""

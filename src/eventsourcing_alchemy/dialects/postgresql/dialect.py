@@ -15,6 +15,9 @@ from eventsourcing_alchemy.dialects.postgresql.generated_numbers import (
 )
 from eventsourcing_alchemy.dialects.postgresql.listening import PostgreSQLAnnouncements
 from eventsourcing_alchemy.dialects.postgresql.side_effects import PostgreSQLSideEffects
+from eventsourcing_alchemy.dialects.postgresql.stored_tables import (
+    PostgreSQLStoredTables,
+)
 from eventsourcing_alchemy.dialects.postgresql.table_switch import PostgreSQLTableSwitch
 from eventsourcing_alchemy.dialects.postgresql.transactions import (
     PostgreSQLTransactions,
@@ -33,6 +36,7 @@ class PostgreSQLDialect(
     PostgreSQLAnnouncements,
     PostgreSQLTableSwitch,
     PostgreSQLDiagnosis,
+    PostgreSQLStoredTables,
     PostgreSQLGeneratedNumbers,
     BaseDialect,
 ):

@@ -54,6 +54,11 @@ class SQLiteConnections(Connections):
         """The file, however the URL spells its path."""
         return url.get_backend_name(), path_of(url)
 
+    def place(self, connection: Connection) -> Hashable:
+        """The file, also by other links to it."""
+        path = path_of(connection.engine.url)
+        return None if path is None else _file(path)
+
     def is_elsewhere(self, ours: URL, theirs: URL, schema: str | None) -> bool:  # noqa: ARG002
         """By the files. What is in memory lacks the tables, and says so."""
         our_path, their_path = path_of(ours), path_of(theirs)

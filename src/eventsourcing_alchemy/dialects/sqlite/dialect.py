@@ -14,6 +14,7 @@ from eventsourcing_alchemy.dialects.sqlite.connections import SQLiteConnections
 from eventsourcing_alchemy.dialects.sqlite.diagnosis import SQLiteDiagnosis
 from eventsourcing_alchemy.dialects.sqlite.errors import SQLiteErrors
 from eventsourcing_alchemy.dialects.sqlite.side_effects import SQLiteSideEffects
+from eventsourcing_alchemy.dialects.sqlite.stored_tables import SQLiteStoredTables
 from eventsourcing_alchemy.dialects.sqlite.stored_values import SQLiteStoredValues
 from eventsourcing_alchemy.dialects.sqlite.table_switch import SQLiteTableSwitch
 from eventsourcing_alchemy.dialects.sqlite.transactions import SQLiteTransactions
@@ -32,6 +33,7 @@ class SQLiteDialect(
     SQLiteSideEffects,
     SQLiteTableSwitch,
     SQLiteDiagnosis,
+    SQLiteStoredTables,
     SQLiteStoredValues,
     BaseDialect,
 ):

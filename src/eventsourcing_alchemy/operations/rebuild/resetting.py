@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import delete
 
 from eventsourcing_alchemy.database.scoped_sessions import apart_from_sessions
-from eventsourcing_alchemy.host import OperationalError, ProgrammingError, Projection
+from eventsourcing_alchemy.host import ProgrammingError, Projection
+from eventsourcing_alchemy.operations.rebuild.exclusion import ViewBusyError
 from eventsourcing_alchemy.operations.rebuild.rebuild_row import RebuildRows
 from eventsourcing_alchemy.operations.rebuild.shared_tables import (
     refuse_shared_tables,
@@ -54,7 +55,7 @@ def reset(
         lease = Lease(recorder.datastore, recorder.name, name)
         if not lease.acquire():
             msg = f"{lease.current_holder()} holds {lease}: stop the runners first"
-            raise OperationalError(msg)
+            raise ViewBusyError(msg)
         with lease.holding(Event()):
             recorder.datastore.retrying(lambda: _empty(in_use))
 

@@ -46,7 +46,7 @@ class ProjectionGauges:
         gauge = meter.create_observable_gauge
         gauge(
             "eventsourcing.projection.lag.events",
-            [self._told(lambda each: each.lag)],
+            [self._told(_lag)],
             "{event}",
             "Events that a projection has not processed yet",
         )
@@ -114,6 +114,10 @@ def _asking(datastore: SQLAlchemyDatastore, interval: float) -> Asking[Overview]
             return _NOTHING
 
     return Asking(ask, interval, PATIENCE, "metrics")
+
+
+def _lag(each: ProjectionStatus) -> Value:
+    return None if each.last_position is None else each.lag
 
 
 def _is_held(each: ProjectionStatus) -> Value:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from threading import Event
 
+from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.host import DataError
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.transfer.checks import check_events
@@ -72,7 +73,8 @@ def copy(
         What was copied.
 
     Raises:
-        ConfigurationError: if settings are missing, or cannot be used.
+        ConfigurationError: if settings are missing, or cannot be used; if both lead
+            to the same tables.
         ProgrammingError: if the application or a projection is not in the source.
         CopyRefusedError: if the application in the target has events of its own, or had
             such, which were deleted; if that in the source has events of several kinds;
@@ -96,6 +98,7 @@ def copy(
                 tells_time=there.log.tells_time,
             )
         )
+        _refuse_itself(there, here)
         followed = [
             stack.enter_context(opened_positions(source, projection))
             for projection in projections
@@ -129,7 +132,8 @@ def compare(
         in the order of positions; then those between snapshots.
 
     Raises:
-        ConfigurationError: if settings are missing, or cannot be used.
+        ConfigurationError: if settings are missing, or cannot be used; if both lead
+            to the same tables.
         ProgrammingError: if the application is missing on one side.
         DataError: if a record cannot be read. It names the side and the position.
         OperationalError: if a database cannot be reached.
@@ -140,9 +144,18 @@ def compare(
         here = stack.enter_context(
             existing_target(target, application, layout, tells_time=tells_time)
         )
+        _refuse_itself(there, here)
         stack.enter_context(spared_collections())
         run = CopyRun(there, here, _snapshots(there, here), (), progress)
         yield from run.differences(max(there.log.head(), here.log.head()))
+
+
+def _refuse_itself(source: Source, target: Target) -> None:
+    if source.log.place == target.log.place:
+        raise ConfigurationError(
+            f"The settings of source and target lead to the same tables, so there is "
+            f"nothing to copy or compare for {target.name!r}: correct one of them"
+        )
 
 
 def _check_beginning(log: Log) -> None:

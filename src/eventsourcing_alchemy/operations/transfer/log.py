@@ -1,6 +1,6 @@
 """The events of an application in one database, page by page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from eventsourcing_alchemy.resilience.error_classification import (
     ErrorKind,
     error_kind_of,
 )
+from eventsourcing_alchemy.schema.namespaces import default_schema
 from eventsourcing_alchemy.schema.types import OriginatorUuid
 from eventsourcing_alchemy.statements.compiled import Rows
 from eventsourcing_alchemy.statements.parameters import application_id
@@ -68,6 +69,7 @@ class Log:
         self._side = side
         self.tells_time = with_time and layout.columns[-1] in table.c
         self._datastore = datastore
+        self._table = table
         self._position = table.c[layout.position]
         self._where: list[ColumnElement[bool]] = []
         self._parameters: Mapping[str, Any] = {}
@@ -104,6 +106,15 @@ class Log:
             .subquery()
         )
         return select(func.count(), func.max(page.c.position), func.sum(page.c.size))
+
+    @property
+    def place(self) -> Hashable:
+        """Where the table is: database and schema, and its name."""
+        store, schema = self._datastore, self._table.schema
+        with store.reading() as connection:
+            database = store.dialect.place(connection)
+            schema = schema or store.schema or default_schema(connection)
+        return database, schema, self._table.name
 
     def head(self) -> int:
         """The last position, 0 before the first event.

@@ -1,4 +1,4 @@
-"""Positions, dead letters and leases of projections that fit nothing."""
+"""Positions and dead letters of projections that fit nothing."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -11,7 +11,6 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
-    null,
     or_,
     select,
 )
@@ -23,10 +22,8 @@ from eventsourcing_alchemy.operations.verification.database import rows
 from eventsourcing_alchemy.schema.tables import (
     applications,
     dead_letters,
-    leases,
     tracking,
 )
-from eventsourcing_alchemy.schema.types import database_now
 
 PAGE = 1000
 """Rows that a statement returns."""
@@ -43,9 +40,9 @@ def wrong_projections(
     """
     for table, statement, problem in (
         (tracking, _beyond(), _beyond_problem),
+        (tracking, _negative(), _negative_problem),
         (dead_letters, _letters_ahead(), _ahead_problem),
         (dead_letters, _letters_of_nothing(), _nothing_problem),
-        (leases, _leases_of_nothing(), _lease_problem),
     ):
         chosen = statement
         if application is not None:
@@ -85,6 +82,10 @@ def _beyond_problem(row: Row[Any]) -> str:
     )
 
 
+def _negative_problem(row: Row[Any]) -> str:
+    return f"projection {row.projection!r} is at this position, but 1 is the first"
+
+
 def _ahead_problem(row: Row[Any]) -> str:
     reached = "nothing" if row.reached is None else row.reached
     return (
@@ -97,13 +98,6 @@ def _nothing_problem(row: Row[Any]) -> str:
     return f"there is a dead letter of projection {row.projection!r}, but no event"
 
 
-def _lease_problem(row: Row[Any]) -> str:
-    return (
-        f"there is an expired lease of projection {row.projection!r}, which has no "
-        f"position, and no such application"
-    )
-
-
 @cache
 def _beyond() -> Select[Any]:
     """Positions of projections that their application has not reached."""
@@ -113,6 +107,12 @@ def _beyond() -> Select[Any]:
         .select_from(tracking.join(applications, _follows(tracking)))
         .where(tracking.c.notification_id > last)
     )
+
+
+@cache
+def _negative() -> Select[Any]:
+    """Positions of projections that no event has, nor can have."""
+    return select(*_key(tracking)).where(tracking.c.notification_id < 0)
 
 
 @cache
@@ -135,28 +135,6 @@ def _letters_of_nothing() -> Select[Any]:
         select(*_key(dead_letters))
         .select_from(dead_letters.join(applications, _follows(dead_letters)))
         .where(found.is_(None))
-    )
-
-
-@cache
-def _leases_of_nothing() -> Select[Any]:
-    """Expired leases for applications elsewhere, or nowhere, without a position."""
-    return (
-        select(
-            leases.c.projection_name.label("projection"),
-            leases.c.application_name.label("application"),
-            null().label("position"),
-        )
-        .select_from(
-            leases.outerjoin(tracking, _same(leases, tracking)).outerjoin(
-                applications, _follows(leases)
-            )
-        )
-        .where(
-            leases.c.expires_at < database_now(),
-            tracking.c.notification_id.is_(None),
-            applications.c.id.is_(None),
-        )
     )
 
 

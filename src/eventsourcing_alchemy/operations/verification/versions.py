@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     bindparam,
+    func,
     literal,
     or_,
     select,
@@ -21,6 +22,7 @@ from sqlalchemy import (
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.operations.discrepancies import Discrepancy
 from eventsourcing_alchemy.operations.verification.database import rows, windows
+from eventsourcing_alchemy.schema.validation import HIGHEST
 
 FIRST_VERSIONS = 1
 """The highest version that an aggregate may begin with."""
@@ -40,6 +42,7 @@ def events_without_predecessor(
     *,
     gt: int,
     lte: int,
+    in_order: bool = False,
 ) -> Iterator[Discrepancy]:
     """Events whose aggregate lacks the version before.
 
@@ -50,35 +53,41 @@ def events_without_predecessor(
         name: of the application.
         gt: position above which to look.
         lte: position up to which to look.
+        in_order: whether that version has to be at an earlier position, too.
     """
-    position = table.c.notification_id
+    position, statement = table.c.notification_id, _without_predecessor(table, in_order)
     for window in windows(datastore, position, application_id, gt, lte):
-        for row in rows(datastore, _without_predecessor(table), **window):
+        for row in rows(datastore, statement, **window):
             problem = (
                 f"version {row.version} of aggregate {row.aggregate_id} has no version "
                 f"{row.version - 1} before it"
             )
+            if row.before is not None:
+                problem += f", but at position {row.before}"
             yield Discrepancy(name, row.position, problem)
 
 
 @cache
-def _without_predecessor(table: Table) -> Select[Any]:
+def _without_predecessor(table: Table, in_order: bool) -> Select[Any]:
     event = table.alias("event")
+    position = event.c.notification_id
     before = _position_of(table, event, event.c.originator_version - 1)
     return (
         select(
-            event.c.notification_id.label("position"),
+            position.label("position"),
             event.c.originator_id.label("aggregate_id"),
             event.c.originator_version.label("version"),
+            before.label("before"),
         )
         .where(
             event.c.application_id == bindparam("id", type_=BigInteger),
-            event.c.notification_id > bindparam("gt", type_=BigInteger),
-            event.c.notification_id <= bindparam("lte", type_=BigInteger),
+            position > bindparam("gt", type_=BigInteger),
+            position <= bindparam("lte", type_=BigInteger),
             event.c.originator_version > FIRST_VERSIONS,
-            before.is_(None),
+            # One look into the index for both.
+            func.coalesce(before, HIGHEST) > position if in_order else before.is_(None),
         )
-        .order_by(event.c.notification_id)
+        .order_by(position)
     )
 
 
