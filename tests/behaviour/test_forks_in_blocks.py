@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from sqlalchemy.orm import Session
 from backends import Capability
 from eventsourcing_alchemy import upsert
 from eventsourcing_alchemy.dialects.sqlite import fork_guard
+from faults.waiting import wait_until
 from positions import Positions
 
 pytestmark = [
@@ -118,6 +122,32 @@ def test_the_transaction_is_the_parent_s(
     in_block(block(view), count(1), count(2), lambda _: end())
     assert view.all() == {1: 1, 2: 1}
     assert view.max_tracking_id("Application") == 1
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_a_child_waits_for_no_thread_of_the_parent(view: Positions) -> None:
+    """Which had the lock of the pool, and is not there in the child."""
+    pool: Any = view.datastore.engine.pool
+    is_locked, is_forked = Event(), Event()
+
+    def lock() -> None:
+        with pool._pool.mutex:
+            is_locked.set()
+            assert is_forked.wait(30)
+
+    with view.transaction(), ThreadPoolExecutor(1) as threads:
+        threads.submit(lock)
+        assert is_locked.wait(30)
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        is_forked.set()
+        try:
+            wait_until(lambda: os.waitpid(pid, os.WNOHANG) != (0, 0), "it hangs")
+        except AssertionError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
 
 
 def test_a_reading_block_is_the_parent_s(view: Positions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -115,6 +116,21 @@ def test_reading_hides_no_transaction(recorder: SQLAlchemyApplicationRecorder) -
 
     asyncio.run(main())
     assert ids(recorder) == [1, 2]
+
+
+def test_contexts_that_are_copied_inside_of_blocks(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    """As a task does that schedules the next one, again and again."""
+    limit, context = sys.getrecursionlimit(), copy_context()
+
+    def copied() -> Context:
+        with recorder.transaction():
+            return copy_context()
+
+    for _ in range(limit):
+        context = context.run(copied)
+    assert context.run(recorder.insert_events, new_events()) == [1]
 
 
 def throw(entered: Any) -> None:

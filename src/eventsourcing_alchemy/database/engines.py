@@ -38,6 +38,7 @@ from eventsourcing_alchemy.resilience.error_classification import (
     ErrorKind,
     error_kind_of_driver,
 )
+from eventsourcing_alchemy.resilience.inheritance import leave_to_parent
 from eventsourcing_alchemy.resilience.outages import Outage
 from eventsourcing_alchemy.resilience.sockets import answering, keep_alive
 from eventsourcing_alchemy.resilience.watchdog import Watchdog
@@ -204,6 +205,7 @@ class SharedEngine:
         self.group_commit.cache_clear()
         self.dialect.abandon()
         if not self.is_private:
+            leave_to_parent(self.engine.pool)
             _inherited.append(self.engine.pool)
             self.engine.dispose(close=False)
 
@@ -214,7 +216,7 @@ def resumed_topic(database: Hashable) -> Hashable:
 
 
 _inherited: list[Pool] = []
-"""Pools of the parent process. Were they collected, its sessions would end."""
+"""Pools of the parent process."""
 
 _engines = SharedObjects(
     SharedEngine.close,

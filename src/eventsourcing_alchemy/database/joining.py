@@ -96,7 +96,8 @@ class joinable:  # noqa: N801 (it is used as a function is)
             _by_caller.get(by_caller),
         )
         covered = (self._outer, *self._before)
-        transaction.covered = [each for each in covered if each is not None]
+        # The context may be a copy of one in which a block has ended since.
+        transaction.covered = [each for each in covered if each and each.is_open()]
         self._is_registered = True
         _in_context.set({**context, self._engine: transaction})
         _by_connection[transaction.connection] = transaction

@@ -13,7 +13,7 @@ from eventsourcing_alchemy.dialects.base.marks import Mark
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import ConnectionLostError, TransactionEndedError
 from eventsourcing_alchemy.host import ProgrammingError
-from eventsourcing_alchemy.resilience.connecting import driver_connection_of
+from eventsourcing_alchemy.resilience.inheritance import leave_connection_to_parent
 
 _FAILED = (
     "A part of this transaction failed, and your code caught the exception, so "
@@ -42,15 +42,13 @@ _ELSEWHERE = (
 
 _OF_PARENT = (
     "This process was forked inside a transaction() block. The transaction belongs to "
-    "the parent process, so nothing is stored that this process did in the block. Fork "
-    "outside of the block, or end the child process by os._exit()"
+    "the parent process: this process is not inside it, and its recorders have used "
+    "transactions of their own. Fork outside of the block, or end the child process by "
+    "os._exit()"
 )
 
 _PLAIN_SAVEPOINT = re.compile(r"\s*SAVEPOINT\s+(?!sa_savepoint_)", re.I)
 """One that SQLAlchemy does not know of."""
-
-_inherited: list[Any] = []
-"""Connections of the parent process. Were they collected, its sessions would end."""
 
 
 class OpenTransaction:
@@ -195,6 +193,7 @@ class OpenTransaction:
             ProgrammingError: in another thread or task than the one that opened it.
         """
         self._is_left = True
+        self.covered.clear()
         if self.writes and self.owner != current_caller():
             raise ProgrammingError(_ELSEWHERE)
 
@@ -206,6 +205,4 @@ class OpenTransaction:
             return  # The child has a database of its own.
         self._is_of_parent = True
         if not connection.closed and not connection.invalidated:
-            _inherited.append(driver_connection_of(connection))
-            connection.detach()
-            connection.invalidate()
+            leave_connection_to_parent(connection)
