@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from sqlalchemy import Connection, Executable, MetaData, Table
 from sqlalchemy.orm import Session
 
+from eventsourcing_alchemy.environments import check_persistence_module
 from eventsourcing_alchemy.host import (
     Environment,
     EnvType,
@@ -16,7 +17,6 @@ from eventsourcing_alchemy.host import (
 )
 from eventsourcing_alchemy.orm.event_session import event_session
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
-from eventsourcing_alchemy.settings import check_persistence_module
 from eventsourcing_alchemy.upserts.parameters import Parameters
 from eventsourcing_alchemy.upserts.statement import Upsert
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from eventsourcing.dcb.api import DCBEvent, DCBQuery, DCBQueryItem
 from eventsourcing.persistence import StoredEvent
-from sqlalchemy import Column, update
+from sqlalchemy import Column, delete, update
 
 from backends import Capability
 from eventsourcing_alchemy import SQLAlchemyFactory, verify
@@ -83,6 +83,19 @@ def test_recorder(
         assert last == FAR + 1
         if topics != ["d"]:
             assert next(subscription).id == last
+
+
+def test_last_events_that_were_deleted(bank: SQLAlchemyFactory) -> None:
+    recorder = bank.application_recorder()
+    with bank.datastore.transaction() as connection:
+        connection.execute(delete(events).where(events.c.notification_id > 1))
+    assert [each.id for each in recorder.select_notifications(1, 10)] == [1]
+    assert recorder.select_notifications(2, 10) == []
+    with recorder.subscribe() as subscription:
+        assert next(subscription).id == 1
+        assert subscription.look() is None
+        recorder.insert_events([StoredEvent(uuid4(), 1, "c", b"")])
+        assert next(subscription).id == FAR + 1
 
 
 @pytest.mark.parametrize("items", [[], [DCBQueryItem(types=["a", "c"], tags=["tag"])]])

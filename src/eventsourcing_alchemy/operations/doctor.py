@@ -11,6 +11,7 @@ from sqlalchemy import URL, select
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.dialects.base.diagnosis import Finding, Level
+from eventsourcing_alchemy.environments import persistence_module_problem
 from eventsourcing_alchemy.errors import ConfigurationError, text_of
 from eventsourcing_alchemy.host import Environment, PersistenceError
 from eventsourcing_alchemy.operations.overview import (
@@ -23,7 +24,6 @@ from eventsourcing_alchemy.operations.reading import Reader, in_utc, read
 from eventsourcing_alchemy.operations.schema import schema_differences, schema_status
 from eventsourcing_alchemy.schema.tables import metadata
 from eventsourcing_alchemy.schema.types import database_now
-from eventsourcing_alchemy.settings import persistence_module_problem
 from eventsourcing_alchemy.subscriptions.commit_notifications import (
     CannotListenError,
     verify_listening,

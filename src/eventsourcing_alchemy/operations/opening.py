@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
+from eventsourcing_alchemy.environments import check_persistence_module, environment_of
 from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.host import (
     Environment,
@@ -21,7 +22,6 @@ from eventsourcing_alchemy.runners.runner import (
     SQLAlchemyEventSourcedProjectionRunner,
     SQLAlchemyProjectionRunner,
 )
-from eventsourcing_alchemy.settings import check_persistence_module, environment_of
 
 
 def runner_of(declaration: Declaration) -> BaseRunner[Any]:

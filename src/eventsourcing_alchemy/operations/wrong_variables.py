@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from eventsourcing_alchemy.environments import name_in
 from eventsourcing_alchemy.errors import text_of
 from eventsourcing_alchemy.host import (
     Environment,
@@ -9,7 +10,6 @@ from eventsourcing_alchemy.host import (
     resolve_topic,
     strtobool,
 )
-from eventsourcing_alchemy.settings import name_in
 
 Read = Callable[[POPOFactory], object]
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from weakref import ReferenceType
 
 from eventsourcing_alchemy.database.scoped_sessions import apart_from_sessions
+from eventsourcing_alchemy.environments import check_persistence_module, environment_of
 from eventsourcing_alchemy.host import (
     ApplicationSubscription,
     BaseProjectionRunner,
@@ -38,7 +39,6 @@ from eventsourcing_alchemy.runners.lease import Lease, checked_duration
 from eventsourcing_alchemy.runners.poison_policy import PoisonPolicy
 from eventsourcing_alchemy.runners.refused_queries import chosen_events, refuses
 from eventsourcing_alchemy.runners.worker import Worker
-from eventsourcing_alchemy.settings import check_persistence_module, environment_of
 
 TApplication = TypeVar("TApplication")
 

@@ -123,11 +123,17 @@ class NotificationReader:
         position: int | None = self._scalar(position_of(self._table), parameters)
         return position
 
-    def next_position(self, gt: int) -> int | None:
-        """The position of the first event above another one, None if there is none."""
+    def after_gap(self, gt: int) -> int:
+        """The position before the first event above another one.
+
+        Where there is none, the last position, which may be that of an event that was
+        deleted. Both as one connection knows them, for others may lead to other nodes.
+        """
         parameters = {"application": self.name, "gt": gt}
-        position: int | None = self._scalar(next_position(self._table), parameters)
-        return position
+        with self.datastore.statement(self._interruption) as executor:
+            last = self._last_position(executor)
+            following = executor.scalar(next_position(self._table), parameters)
+        return last if following is None else int(following) - 1
 
     def age(self, position: int) -> float | None:
         """Seconds since the event at a position was recorded, None if there is none.
@@ -232,9 +238,8 @@ class Scan:
         return page
 
     def _skip_gap(self) -> None:
-        following = self._reader.next_position(self.position)
-        if following is not None:
-            self.position = min(following - 1, self._stop)
+        end = min(self._reader.after_gap(self.position), self._stop)
+        self.position = max(self.position, end)
 
     def _window_width(self, limit: int) -> int:
         width = max(limit, self._width)
