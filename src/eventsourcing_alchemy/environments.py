@@ -10,7 +10,6 @@ from eventsourcing_alchemy.host import (
     DCBApplication,
     Environment,
     EnvType,
-    TopicError,
     resolve_topic,
 )
 
@@ -69,8 +68,8 @@ def persistence_module_problem(env: Environment) -> str | None:
         )
     try:
         found = resolve_topic(topic)
-    except (TopicError, ValueError) as error:  # The latter of an empty module.
-        return f"{name}: {error}: {expected}"
+    except Exception as error:  # Modules may do anything when they are imported.
+        return f"{name}: {str(error) or type(error).__name__}: {expected}"
     if not _is_ours(found):
         return f"{name} is {topic!r}, which is another persistence module: {expected}"
     return None

@@ -26,6 +26,8 @@ WRONG = [
     ({"PERSISTENCE_MODULE": "eventsourcing.sqlite"}, f"set {OURS}"),
     ({"PERSISTENCE_MODULE": "nosuch"}, "PERSISTENCE_MODULE: Failed to resolve topic"),
     ({"PERSISTENCE_MODULE": ":nosuch"}, "PERSISTENCE_MODULE: Empty module name"),
+    ({"PERSISTENCE_MODULE": "."}, "PERSISTENCE_MODULE: the 'package' argument"),
+    ({"PERSISTENCE_MODULE": "this_is.broken"}, "PERSISTENCE_MODULE: invalid syntax"),
     ({"SALES_PERSISTENCE_MODULE": "eventsourcing.popo"}, f"set SALES_{OURS}"),
     ({"SHOP_PERSISTENCE_MODULE": "nosuch"}, "persistence module topic: 'nosuch'"),
     (
@@ -61,6 +63,8 @@ def test_of_what_is_opened(
 ) -> None:
     shop.add("tea")
     file = command.directory / "other.db"
+    (command.directory / "this_is").mkdir()
+    (command.directory / "this_is" / "broken.py").write_text("def:\n")
     command.declare(DECLARED)
     command.variables |= {"SQLITE_DBNAME": str(file), **variables}
     result = command(*arguments, code=2)
