@@ -65,10 +65,10 @@ def in_plain_savepoint(
     view: Positions, tracking: Tracking, error: Exception | None
 ) -> None:
     with view.transaction() as connection:
-        connection.execute(text("SAVEPOINT part"))
+        connection.execute(text("-- Of the event:\n SAVEPOINT part"))
         view.note(tracking)
         if error is not None:
-            connection.execute(text("ROLLBACK TO SAVEPOINT part"))
+            connection.execute(text("/* of it */ ROLLBACK TO SAVEPOINT part"))
     if error is not None:
         raise error
 

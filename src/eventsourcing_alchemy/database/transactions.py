@@ -10,6 +10,7 @@ from sqlalchemy import Connection, NestedTransaction, event
 from eventsourcing_alchemy.database.callers import current_caller
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.base.marks import Mark
+from eventsourcing_alchemy.dialects.base.transactions import BEFORE_A_STATEMENT
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import ConnectionLostError, TransactionEndedError
 from eventsourcing_alchemy.host import ProgrammingError
@@ -47,7 +48,9 @@ _OF_PARENT = (
     "os._exit()"
 )
 
-_PLAIN_SAVEPOINT = re.compile(r"\s*SAVEPOINT\s+(?!sa_savepoint_)", re.I)
+_PLAIN_SAVEPOINT = re.compile(
+    rf"{BEFORE_A_STATEMENT}SAVEPOINT\s+(?!sa_savepoint_)", re.I | re.S
+)
 """One that SQLAlchemy does not know of."""
 
 

@@ -8,6 +8,7 @@ from typing import NoReturn, Protocol
 
 from sqlalchemy import Connection
 
+from eventsourcing_alchemy.dialects.base.transactions import BEFORE_A_STATEMENT
 from eventsourcing_alchemy.host import IntegrityError, ProgrammingError, Tracking
 from eventsourcing_alchemy.schema import tables
 from eventsourcing_alchemy.upserts.buffer import UpsertBuffer
@@ -116,7 +117,9 @@ class TrackedTogether:
 
 
 _TELLING = re.compile(
-    rf"\b{re.escape(tables.tracking.name)}\b|^\s*(?:SAVEPOINT|ROLLBACK|RELEASE)\b", re.I
+    rf"\b{re.escape(tables.tracking.name)}\b"
+    rf"|^{BEFORE_A_STATEMENT}(?:SAVEPOINT|ROLLBACK|RELEASE)\b",
+    re.I | re.S,
 )
 
 
