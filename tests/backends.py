@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from functools import cache
@@ -133,10 +134,21 @@ class SQLiteFile(Backend):
 
     def leftovers(self) -> Sequence[str]:
         path = Path(make_url(self.url).database or "")
+        _tidy_up(path)
         others = set(path.parent.iterdir()) - {path}
         # Or what was to become the queue, of a process that was killed meanwhile.
         queue = re.compile(re.escape(f"{path.name}-queue") + r"(\w{8})?")
         return [f"file {each}" for each in others if not queue.fullmatch(each.name)]
+
+
+def _tidy_up(path: Path) -> None:
+    """Deletes the log, unless it is in use.
+
+    Of two processes that close it at one moment, SQLite takes neither for the last.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+            connection.execute("SELECT * FROM sqlite_master").fetchall()
 
 
 @cache
