@@ -30,6 +30,9 @@ from eventsourcing_alchemy.runners.worker import Worker
 
 T = TypeVar("T")
 
+CLOSER = 3
+"""Times to follow the view in use, each of them closer, where events fail."""
+
 
 class Building:
     """Has the projection process events into a new view.
@@ -63,7 +66,7 @@ class Building:
         self._lease = lease
         self._told = told
         read = reader_of(application, self._projection.topics)
-        self._failed = 0
+        self._has_failed = False
         self._endurance = _endurance_of(application)
         self._read: ReadPage = lambda gt, stop: self._enduring(lambda: read(gt, stop))
 
@@ -104,7 +107,7 @@ class Building:
         Raises:
             TransientError: if one fails. Then `deal_with_failed()`, and try again.
         """
-        self._failed = goal
+        self._has_failed = True
         position = self.position
         while found := self._read(position, goal):
             for notification in found:
@@ -112,17 +115,23 @@ class Building:
                 position = notification.id
         if self.position < goal:
             self._view.insert_tracking(Tracking(self._name, goal))
-        self._failed = 0
+        self._has_failed = False
 
-    def deal_with_failed(self) -> None:
-        """Processes the events at which `rest()` failed, as the policy says.
+    def deal_with_failed(self, position: Callable[[], int]) -> None:
+        """Has the policy decide, if an event has failed in `rest()`.
+
+        More such events may come. Each that is left to the switch costs another try,
+        and the pause before it.
+
+        Args:
+            position: tells that of the view in use.
 
         Raises:
             Exception: as `up_to()`.
         """
-        goal, self._failed = self._failed, 0
-        if goal:
-            self.up_to(goal)
+        if self._has_failed:
+            for _ in range(CLOSER):
+                self.up_to(position())
 
     def _process(self, notification: Notification) -> None:
         tracking = Tracking(self._name, notification.id)

@@ -278,7 +278,7 @@ class _Rebuild:
         if outcome is not Outcome.NOT_SWITCHED:
             return outcome
         self._build()
-        self._building.deal_with_failed()
+        self._building.deal_with_failed(lambda: self._in_use.position or 0)
         self._switching.attempt()
         return Outcome.SWITCHED
 
