@@ -195,15 +195,21 @@ def test_the_same_tables_on_both_sides(
             list(compare(source, env, "Bank"))
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "ours"])
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_leaves_a_file_as_it_is(
-    kind: str, mode: str, env: Env, request: pytest.FixtureRequest
-) -> None:
+def test_leaves_a_file_as_it_is(sqlite: Origin, mode: str, env: Env) -> None:
     """A backup, say, or a file on a share, where WAL does not work."""
-    origin: Origin = request.getfixturevalue(kind)
-    if origin.url.get_backend_name() != "sqlite":
-        pytest.skip("There is no file")
+    copy_and_look(sqlite, mode, env)
+
+
+@pytest.mark.needs(Capability.FILE_LOCKS)
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_leaves_a_file_of_this_package_as_it_is(
+    ours: Origin, mode: str, env: Env
+) -> None:
+    copy_and_look(ours, mode, env)
+
+
+def copy_and_look(origin: Origin, mode: str, env: Env) -> None:
     origin.record("Bank", history(uuids(2)))
     origin.track("Totals", Tracking("Bank", 2))
     origin.execute(f"PRAGMA journal_mode = {mode}")
@@ -217,12 +223,9 @@ def test_leaves_a_file_as_it_is(
 class TestLastPositionGiven:
     """The event was erased, or its transaction was rolled back."""
 
-    @pytest.fixture(params=["ours", "peer"])
-    def origin(self, request: pytest.FixtureRequest) -> Origin:
-        if request.param == "peer" and "sqlite" in request.node.name:
-            pytest.skip("SQLite gives the numbers of rows again")
-        found: Origin = request.getfixturevalue(request.param)
-        return found
+    @pytest.fixture
+    def origin(self, ours: Origin) -> Origin:
+        return ours
 
     def test_is_not_given_again(
         self, origin: Origin, env: Env, open_factory: OpenFactory
@@ -276,6 +279,15 @@ class TestLastPositionGiven:
             connection.execute(delete(event).where(event.c.notification_id == 3))
         with pytest.raises(ProgrammingError, match="own, which were deleted"):
             copy(origin.env, env, "Bank")
+
+
+@pytest.mark.needs(Capability.SERVER)
+class TestLastPositionOfThePeer(TestLastPositionGiven):
+    """SQLite gives the numbers of rows again."""
+
+    @pytest.fixture
+    def origin(self, peer: Origin) -> Origin:
+        return peer
 
 
 @pytest.mark.needs(Capability.NOTIFY)

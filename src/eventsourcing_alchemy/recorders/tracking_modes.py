@@ -170,6 +170,10 @@ class EventInBatch:
         """
         if self.is_tracked_elsewhere:
             self.refuse()
+        self.forget()
+
+    def forget(self) -> None:
+        """Has any event tracked as ever, after a batch that failed, say."""
         self.tracking = self._connection = None
 
     def refuse(self) -> NoReturn:

@@ -153,7 +153,7 @@ class Batches:
         self.size = min(2 * self.size, self._largest)
 
     def _take_apart(self, error: Exception, last: int) -> None:
-        self._recorder.in_batch.tracking = None
+        self._recorder.in_batch.forget()
         logger.debug(
             "A batch failed; trying its events in smaller batches: %s", text_of(error)
         )
