@@ -302,6 +302,28 @@ def test_failure_leaves_the_rest_of_the_caller_s_transaction(
 
 
 @pytest.mark.needs(Capability.SHARED)
+def test_nothing_is_left_on_the_caller_s_connection(
+    recorder: SQLAlchemyApplicationRecorder, engine: Engine
+) -> None:
+    """It may take part in many transactions, and what listens to it slows it down."""
+    events = new_events()
+    recorder.insert_events(events)
+    counts = []
+    with engine.connect() as connection:
+        for _ in range(3):
+            with recorder.transaction(bind=connection):
+                with pytest.raises(IntegrityError), connection.begin_nested():
+                    recorder.insert_events(events)
+                recorder.insert_events(new_events())
+            connection.commit()
+            names = Connection.dispatch._event_names
+            heard = [list(getattr(connection.dispatch, name)) for name in names]
+            counts.append(sum(map(len, heard)))
+    assert counts == counts[:1] * 3
+    assert ids(recorder) == [1, 2, 3, 4]
+
+
+@pytest.mark.needs(Capability.SHARED)
 @pytest.mark.parametrize("open_session", [Engine.connect, plain_session])
 def test_caught_failure_within_the_caller_s_transaction(
     recorder: SQLAlchemyApplicationRecorder,

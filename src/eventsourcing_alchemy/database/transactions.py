@@ -89,6 +89,7 @@ class OpenTransaction:
         self._savepoint = connection.get_nested_transaction()
         self._transaction = self._savepoint or connection.get_transaction()
         self._has_failed = False
+        self._failed_parts: set[NestedTransaction] = set()
         self._is_lost = False
         self._is_left = False
         self._is_of_parent = False
@@ -134,11 +135,13 @@ class OpenTransaction:
             raise
 
     def _fail_with_release_of(self, savepoint: NestedTransaction) -> None:
-        def note(connection: Connection, *_: Any) -> None:
-            if connection.get_nested_transaction() is savepoint:
-                self._has_failed = True
+        if not self._failed_parts:
+            event.listen(self.connection, "release_savepoint", self._note_release)
+        self._failed_parts.add(savepoint)
 
-        event.listen(self.connection, "release_savepoint", note)
+    def _note_release(self, connection: Connection, *_: Any) -> None:
+        if connection.get_nested_transaction() in self._failed_parts:
+            self._has_failed = True
 
     def look(self) -> bool:
         """Whether the transaction is known to have ended; remembers that it has."""
@@ -197,6 +200,9 @@ class OpenTransaction:
         """
         self._is_left = True
         self.covered.clear()
+        if self._failed_parts:  # The connection may be the caller's, and live on.
+            event.remove(self.connection, "release_savepoint", self._note_release)
+            self._failed_parts.clear()
         if self.writes and self.owner != current_caller():
             raise ProgrammingError(_ELSEWHERE)
 
