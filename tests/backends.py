@@ -90,6 +90,8 @@ class Backend:
     """Whether somebody listens to the statements that are executed on it."""
     other_settings: ClassVar[Mapping[str, str]] = {}
     """Query of a URL for sessions that work in other ways than by default."""
+    script_settings: ClassVar[Mapping[str, str]] = {}
+    """Query of a URL for drivers that execute several statements in one string."""
     has_tables: ClassVar[bool] = False
     """Whether tests find our tables, which are made beforehand."""
 
@@ -283,6 +285,7 @@ class MariaDB(Server):
         " sql_safe_updates = 1, completion_type = 1, sql_auto_is_null = 1,"
         " tx_isolation = 'SERIALIZABLE'"
     }
+    script_settings: ClassVar[Mapping[str, str]] = {"client_flag": "65536"}
     _create = "CREATE DATABASE {}"
     _sessions = """
         SELECT id, user, command, info FROM information_schema.processlist

@@ -40,6 +40,7 @@ from eventsourcing_alchemy import (
     TransactionEndedError,
 )
 from eventsourcing_alchemy.dialects.urls import normalise_url
+from factories import OpenFactory
 
 unique = Table(
     "unique_own",
@@ -111,6 +112,50 @@ def test_transaction_that_is_ended_inside_of_its_block(
     committed = 1 if end in {end_by_connection, end_by_driver, end_by_cursor} else 0
     assert ids(recorder) == [1][:committed]
     assert recorder.insert_events(new_events()) == [committed + 1]
+
+
+@pytest.mark.needs(Capability.SERVER, Capability.KNOWN_STATE)
+@pytest.mark.parametrize(
+    "script",
+    [
+        "COMMIT AND CHAIN",
+        "ROLLBACK AND CHAIN",
+        "SELECT 1; COMMIT; BEGIN",
+        "SELECT 1; ROLLBACK; START TRANSACTION",
+    ],
+)
+def test_another_transaction_that_begins_at_once(
+    open_factory: OpenFactory, backend: Backend, script: str
+) -> None:
+    """The driver is in a transaction before and after, but not in the same one."""
+    url = normalise_url(backend.url).update_query_dict(backend.script_settings)
+    factory = open_factory(SQLALCHEMY_URL=url.render_as_string(hide_password=False))
+    recorder = factory.application_recorder()
+
+    def write() -> None:
+        with recorder.transaction() as connection:
+            recorder.insert_events(new_events())
+            execute_raw(connection, script)
+            recorder.insert_events(new_events())
+
+    with pytest.raises(TransactionEndedError, match="ended inside its block"):
+        write()
+    committed = 1 if "COMMIT" in script else 0
+    assert recorder.insert_events(new_events()) == [committed + 1]
+
+
+@pytest.mark.needs(Capability.SERVER, Capability.KNOWN_STATE)
+def test_script_that_goes_back_to_a_savepoint(
+    open_factory: OpenFactory, backend: Backend
+) -> None:
+    url = normalise_url(backend.url).update_query_dict(backend.script_settings)
+    factory = open_factory(SQLALCHEMY_URL=url.render_as_string(hide_password=False))
+    recorder = factory.application_recorder()
+    with recorder.transaction() as connection:
+        recorder.insert_events(new_events())
+        execute_raw(connection, "SAVEPOINT a; SELECT 1; ROLLBACK TO SAVEPOINT a")
+        recorder.insert_events(new_events())
+    assert ids(recorder) == [1, 2]
 
 
 @pytest.mark.needs(Capability.NOTIFY, Capability.OWN_CURSOR)

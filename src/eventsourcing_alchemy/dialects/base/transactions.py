@@ -21,7 +21,7 @@ T = TypeVar("T")
 BEFORE_A_STATEMENT = r"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
 """What may stand there: blanks and comments."""
 
-_ENDS_TRANSACTIONS = re.compile(
+ENDS_TRANSACTIONS = re.compile(
     BEFORE_A_STATEMENT + r"("
     r"COMMIT\b|START\s+TRANSACTION\b|(?:END|ABORT)(?:\s+(?:WORK|TRANSACTION))?\s*(?:;|$)"
     r"|ROLLBACK\b(?!(?:\s+(?:WORK|TRAN|TRANSACTION))?\s+(?:TO\b|\w+$))"
@@ -30,6 +30,7 @@ _ENDS_TRANSACTIONS = re.compile(
     r"|READ)\b))",
     re.IGNORECASE | re.DOTALL,
 )
+"""What ends the one that is open, and may begin another one."""
 
 
 class Transactions:
@@ -98,7 +99,7 @@ class Transactions:
         Returns:
             None if it may be executed.
         """
-        if (found := _ENDS_TRANSACTIONS.match(statement)) is None:
+        if (found := ENDS_TRANSACTIONS.match(statement)) is None:
             return None
         return (
             f"{found[1].upper()} inside a transaction: the block begins and ends it. "

@@ -6,7 +6,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from eventsourcing_alchemy.dialects.base.marks import Mark
-from eventsourcing_alchemy.dialects.base.transactions import BEFORE_A_STATEMENT
+from eventsourcing_alchemy.dialects.base.transactions import (
+    BEFORE_A_STATEMENT,
+    ENDS_TRANSACTIONS,
+)
 
 if TYPE_CHECKING:
     from pymysql import Connection
@@ -57,7 +60,7 @@ class _Ends:
         self._is_open = is_open
 
     def begin_another(self) -> None:
-        """Takes note that one begins, which commits the one that is open."""
+        """Takes note that one may begin, which is not the one that is open."""
         self.look()
         self.count += self._is_open
 
@@ -74,10 +77,20 @@ class WatchingCursor(Cursor):
     def execute(self, query: str, args: Any = None) -> int:
         """Executes a statement."""
         self.clear_doubt()
-        if _PROGRAM.match(_beginning(query)):
+        beginning = _beginning(query)
+        if _PROGRAM.match(beginning):
             self._begin_doubt()
+        elif ENDS_TRANSACTIONS.match(beginning):
+            self._ends.begin_another()
         count: int = self._watched(super().execute, query, args)
         return count
+
+    def nextset(self) -> bool | None:
+        """Goes on to the answer to the next statement of the same string."""
+        found: bool | None = super().nextset()
+        if found:
+            self._ends.look()
+        return found
 
     def callproc(self, procname: str, args: Any = ()) -> Any:
         """Calls a procedure."""

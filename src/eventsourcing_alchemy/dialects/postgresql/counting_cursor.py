@@ -1,4 +1,4 @@
-"""Counts the transactions of a session of psycopg, wherever it begins them."""
+"""Counts the transactions of a session of psycopg, wherever they begin."""
 
 from collections.abc import Iterator
 from contextlib import _GeneratorContextManager, contextmanager
@@ -14,13 +14,32 @@ _BEGUN = "eventsourcing_alchemy_begun"
 """An attribute of the driver's connection: how many transactions have begun."""
 
 
+_COMMIT = b"COMMIT"
+
+_ROLLBACK = b"ROLLBACK"
+
+_BEGIN = {b"BEGIN", b"START TRANSACTION"}
+
+
 class CountingCursor(Cursor[Any]):
     """psycopg begins a transaction before a statement, where there is none."""
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Executes a statement."""
         note_beginning(self.connection)
-        return super().execute(*args, **kwargs)
+        result = super().execute(*args, **kwargs)
+        if self._has_ended_one():
+            _count(self.connection)
+        return result
+
+    def _has_ended_one(self) -> bool:
+        """Whether a transaction has ended, and another one may have begun at once."""
+        tags = [each.command_status for each in self._results]
+        if _ROLLBACK not in tags:
+            return _COMMIT in tags
+        # Most often, back to a savepoint.
+        query = self._query.query.upper() if self._query is not None else b""
+        return _COMMIT in tags or not _BEGIN.isdisjoint(tags) or b"CHAIN" in query
 
     def executemany(self, *args: Any, **kwargs: Any) -> None:
         """Executes a statement several times."""
@@ -52,7 +71,11 @@ class CountingConnection(Connection[Any]):
 def note_beginning(connection: Connection[Any]) -> None:
     """Counts a transaction, if there is none: one is about to begin."""
     if connection.pgconn.transaction_status == TransactionStatus.IDLE:
-        setattr(connection, _BEGUN, getattr(connection, _BEGUN) + 1)
+        _count(connection)
+
+
+def _count(connection: Connection[Any]) -> None:
+    setattr(connection, _BEGUN, getattr(connection, _BEGUN) + 1)
 
 
 def forget_beginning(connection: Connection[Any]) -> None:
