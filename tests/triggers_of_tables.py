@@ -17,6 +17,20 @@ _DECLARATIONS = {
 _DECLARATIONS["mariadb"] = _DECLARATIONS["mysql"]
 _DECLARATIONS["plain"] = _DECLARATIONS["postgresql"]
 
+_REFUSALS = {
+    "postgresql": "IF {condition} THEN RAISE insufficient_privilege; END IF",
+    "sqlite": "SELECT RAISE(ABORT, 'refused') WHERE {condition}",
+    "mysql": "IF {condition} THEN SIGNAL SQLSTATE '42000'; END IF",
+}
+_REFUSALS["mariadb"] = _REFUSALS["mysql"]
+_REFUSALS["plain"] = _REFUSALS["postgresql"]
+
+
+def refuse_rows(connection: Connection, table: str, condition: str) -> None:
+    """Has the database refuse rows as those that a role has no right to write."""
+    statement = _REFUSALS[connection.dialect.name].format(condition=condition)
+    after_each_row(connection, table, statement)
+
 
 def after_each_row(connection: Connection, table: str, statement: str) -> None:
     """Has the database execute a statement for each row that is written."""

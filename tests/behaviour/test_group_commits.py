@@ -19,6 +19,7 @@ from eventsourcing.persistence import (
     DataError,
     IntegrityError,
     InterfaceError,
+    PersistenceError,
     StoredEvent,
 )
 
@@ -38,6 +39,7 @@ from eventsourcing_alchemy.errors import AbandonedError
 from factories import OpenFactory
 from interrupts import Interrupted
 from processes import forking, in_forks
+from triggers_of_tables import refuse_rows
 
 Append = Callable[[], Sequence[int] | None]
 Events = Sequence[StoredEvent]
@@ -250,6 +252,25 @@ def test_error_is_that_of_one(
     assert [positions_of(recorder, batch) for batch in batches] == found
     last = recorder.max_notification_id() or 0
     assert ids(recorder) == list(range(1, last + 1))
+
+
+@grouped
+@pytest.mark.parametrize("guilty", [0, 1])
+def test_refusal_is_that_of_one(
+    recorder: SQLAlchemyApplicationRecorder, joined: Semaphore, guilty: int
+) -> None:
+    """The database may refuse some events for what they are, and not others."""
+    with recorder.datastore.engine.begin() as connection:
+        refuse_rows(connection, "es_events", "NEW.topic = 'refused'")
+    batches = [new_events(), new_events(), new_events()]
+    batches[guilty] = [StoredEvent(uuid4(), 1, "refused", b"state")]
+    calls = [partial(recorder.insert_events, batch) for batch in batches]
+    with one_group(recorder, joined, *calls) as futures:
+        pass
+    found = outcomes(futures)
+    assert isinstance(found.pop(guilty), PersistenceError)
+    del batches[guilty]
+    assert [positions_of(recorder, batch) for batch in batches] == found
 
 
 @grouped

@@ -258,7 +258,7 @@ class GroupCommit(Generic[W]):
         """Whether it is about the events of one, and nothing is stored for certain."""
         return isinstance(error, PersistenceError) and error_kind_of(
             error, self._dialect
-        ) in {ErrorKind.LASTING, ErrorKind.CANCELLED}
+        ) not in {ErrorKind.CONFLICT, ErrorKind.OUTAGE}
 
 
 def _is_too_large(group: Sequence[Request[W]]) -> bool:
