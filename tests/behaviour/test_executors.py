@@ -245,6 +245,33 @@ def test_engine_that_translates_schemas(
     assert ids(open_factory(**plain).application_recorder()) == [1, 2]
 
 
+def hear_nothing(*_: Any) -> None:
+    """Has SQLAlchemy execute the statements."""
+
+
+@pytest.mark.needs(Capability.SCHEMAS)
+@pytest.mark.parametrize("is_caller_s", [True, False])
+def test_connection_that_translates_schemas(
+    backend: Backend, open_factory: OpenFactory, is_caller_s: bool
+) -> None:
+    """It is for the caller's tables: events go where they always go."""
+    recorder = open_factory().application_recorder()
+    others = open_factory(SQLALCHEMY_SCHEMA="tenant").application_recorder()
+    engine = create_engine(normalise_url(backend.url))
+    if not is_caller_s:
+        event.listen(recorder.datastore.engine, "after_cursor_execute", hear_nothing)
+    with engine.connect() as connection:
+        bind = connection if is_caller_s else None
+        with recorder.transaction(bind) as joined:
+            joined.execution_options(schema_translate_map={None: "tenant"})
+            assert recorder.insert_events(new_events()) == [1]
+            assert ids(recorder) == [1]
+        connection.commit()
+    engine.dispose()
+    assert ids(recorder) == [1]
+    assert ids(others) == []
+
+
 @pytest.mark.needs(Capability.SERVER)
 @pytest.mark.parametrize("isolation_level", ["AUTOCOMMIT", "SERIALIZABLE", None])
 def test_engine_of_the_user_s_with_a_session_that_a_listener_has_begun(

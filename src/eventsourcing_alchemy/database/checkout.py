@@ -48,9 +48,8 @@ class ConnectionCheckout:
 
     def __init__(self, shared: SharedEngine, settings: Settings) -> None:
         self.schemas = _schemas(shared.engine, settings.schema)
-        self.options: Mapping[str, Any] = (
-            {SCHEMAS: self.schemas} if self.schemas else {}
-        )
+        # Also an empty one: a connection may have one for the caller's tables.
+        self.options: Mapping[str, Any] = {SCHEMAS: self.schemas}
         self._shared = shared
         # What is not ours may return values in a way of its own.
         self._is_known = type(shared.dialect) is not BaseDialect

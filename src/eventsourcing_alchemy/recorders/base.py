@@ -233,7 +233,7 @@ class SQLAlchemyRecorder(Recorder):
         current = before.get(SCHEMAS)
         # Recorders of different schemas may take part in one transaction.
         outside = before.get(_MAP_OUTSIDE, current)
-        ours = self.datastore.options.get(SCHEMAS, outside)
+        ours = self.datastore.schemas or outside
         if schema is not None:
             ours = {**(ours or {}), None: schema}
         if ours == current:
