@@ -71,6 +71,12 @@ class ConnectionLostError(host.OperationalError):
     """The connection was lost before COMMIT, so nothing was recorded."""
 
 
+LOST = (
+    "The connection was lost, and your code caught the exception, so everything is "
+    "rolled back. Try the transaction again"
+)
+
+
 class AlreadyProcessedError(host.IntegrityError):
     """A projection has already processed this event, or a later one.
 
@@ -173,7 +179,6 @@ _HOST_ERRORS: tuple[tuple[type[exc.SQLAlchemyError], type[Exception]], ...] = (
     (exc.DBAPIError, host.DatabaseError),
     (exc.StatementError, host.DataError),
     (exc.TimeoutError, host.ConnectionUnavailableError),
-    (exc.PendingRollbackError, host.OperationalError),
 )
 
 
@@ -192,6 +197,9 @@ def host_error(error: exc.SQLAlchemyError) -> Exception:
     message = str(cause or error)
     if cause is not None and is_about_constraint(cause):
         return host.IntegrityError(message)
+    # Some say it by a code of another class: the limit of an idle transaction, say.
+    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        return host.OperationalError(message)
     for sqlalchemy_class, host_class in _HOST_ERRORS:
         if isinstance(error, sqlalchemy_class):
             return host_class(message)
@@ -226,3 +234,19 @@ class translated:  # noqa: N801 (it is used as a function is)
         """Translates."""
         if isinstance(error, exc.StatementError | exc.TimeoutError):
             raise host_error(error) from error
+        if is_about_lost_connection(error):
+            raise ConnectionLostError(LOST) from error
+
+
+_LOST_CODE = "8s2b"
+"""SQLAlchemy's code for statements after the loss of a connection, where that was
+caught."""
+
+
+def is_about_lost_connection(error: BaseException | None) -> bool:
+    """Whether SQLAlchemy refuses a statement, because the connection was lost before.
+
+    Args:
+        error: any exception.
+    """
+    return isinstance(error, exc.PendingRollbackError) and error.code == _LOST_CODE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from random import Random
 from threading import Barrier
 from time import monotonic
@@ -503,6 +504,18 @@ class TestSubscription:
         with recorder.subscribe(query(item("a")), after=4) as subscription:
             found = [next(subscription).position for _ in range(8)]
         assert found == list(range(5, 20, 2))
+
+    @pytest.mark.needs(Capability.MVCC)
+    def test_does_not_see_what_may_be_rolled_back(
+        self, recorder: SQLAlchemyDCBRecorder
+    ) -> None:
+        with recorder.subscribe() as subscription:
+            with suppress(DeliberateError), recorder.transaction():
+                recorder.append([event("a"), event("b")])
+                assert subscription.look(0) is None
+                raise DeliberateError
+            recorder.append([event("c")])
+            assert next(subscription).event.tags == ["c"]
 
     def test_beyond_the_end(self, recorder: SQLAlchemyDCBRecorder) -> None:
         with pytest.raises(ProgrammingError, match="gt is 1, but the last position"):

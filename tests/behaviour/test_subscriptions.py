@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from functools import partial
 from threading import Thread
 from threading import enumerate as threads_alive
@@ -22,7 +23,7 @@ from eventsourcing.persistence import (
 from sqlalchemy import delete, func, select, text
 
 from backends import Backend, Capability
-from behaviour.workers import append, new_events
+from behaviour.workers import DeliberateError, append, new_events
 from conversations import conversation
 from eventsourcing_alchemy import (
     SQLAlchemyApplicationRecorder,
@@ -307,6 +308,34 @@ def test_sees_what_is_recorded_within_a_reading_block(
         assert recorder.select_notifications(None, 10) == []
         with ThreadPoolExecutor(1) as threads:
             threads.submit(recorder.insert_events, new_events()).result()
+        assert take(subscription, 1) == [1]
+
+
+@pytest.mark.needs(Capability.MVCC)
+def test_does_not_see_what_may_be_rolled_back(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    with recorder.subscribe() as subscription:
+        with suppress(DeliberateError), recorder.transaction():
+            recorder.insert_events(new_events(2))
+            assert subscription.look(0) is None
+            raise DeliberateError
+        recorder.insert_events(new_events(3))
+        assert take(subscription, 3) == [1, 2, 3]
+
+
+def test_in_memory_is_not_iterated_over_inside_a_transaction() -> None:
+    """What it would see may be rolled back."""
+    with (
+        closing(SQLAlchemyFactory({"SQLALCHEMY_URL": "sqlite://"})) as factory,
+        (recorder := factory.application_recorder()).subscribe() as subscription,
+    ):
+        with suppress(DeliberateError), recorder.transaction():
+            recorder.insert_events(new_events(2))
+            with pytest.raises(ProgrammingError, match="leave the block before"):
+                subscription.look(0)
+            raise DeliberateError
+        recorder.insert_events(new_events())
         assert take(subscription, 1) == [1]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, NullPool, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from faults.report import inject
@@ -69,10 +69,18 @@ class Sessions:
         """End those that wait for a table, once there is one."""
         self.end(kind, self._statements.is_blocked)
 
-    def _end(self, kind: str, condition: str) -> int:
-        find = text(self._statements.find.format(condition))
+    def are_there(self, condition: str) -> bool:
+        """Whether there are any for which a condition holds, as in `end()`."""
         with self._engine().connect() as connection:
-            found = connection.scalars(find, {"database": self._url.database}).all()
+            return bool(self._found(connection, condition))
+
+    def _found(self, connection: Connection, condition: str) -> Sequence[int]:
+        find = text(self._statements.find.format(condition))
+        return connection.scalars(find, {"database": self._url.database}).all()
+
+    def _end(self, kind: str, condition: str) -> int:
+        with self._engine().connect() as connection:
+            found = self._found(connection, condition)
             for session in found:
                 with suppress(OperationalError):  # It has ended by itself.
                     connection.execute(text(self._statements.end), {"session": session})

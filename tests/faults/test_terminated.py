@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import TypeVar
@@ -12,11 +12,11 @@ from uuid import UUID
 
 import pytest
 from eventsourcing.persistence import OperationalError, Tracking
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, select, text
 
 from backends import Backend, Capability
 from behaviour.workers import DeliberateError
-from eventsourcing_alchemy import DeadLetters, Lease, upsert
+from eventsourcing_alchemy import ConnectionLostError, DeadLetters, Lease, upsert
 from eventsourcing_alchemy.schema.tables import leases
 from factories import construct_factory
 from faults.chain import Chain, Linking, Links, Replay, Runner, check, running
@@ -103,6 +103,45 @@ def test_writer_before_commit(
 
     with pytest.raises(OperationalError):
         add_and_end()
+    assert links.stored() == []
+    check(env, add_twice(links))
+
+
+def test_writer_that_goes_on_with_a_statement_of_its_own(
+    links: Links, env: dict[str, str], sessions: Sessions
+) -> None:
+    """SQLAlchemy refuses the statement; the error is the library's all the same."""
+
+    def go_on() -> None:
+        with links.recorder.transaction() as connection:  # type: ignore[attr-defined]
+            links.add()
+            sessions.end("writer that goes on")
+            with suppress(OperationalError):
+                links.add()
+            connection.execute(select(1))
+
+    with pytest.raises(ConnectionLostError, match="Try the transaction again"):
+        go_on()
+    assert links.stored() == []
+    check(env, add_twice(links))
+
+
+@pytest.mark.needs(Capability.NOTIFY)
+def test_writer_that_is_idle_for_too_long(
+    links: Links, env: dict[str, str], sessions: Sessions
+) -> None:
+    """PostgreSQL's code for it is not one of those that drivers count to losses."""
+
+    def add_late() -> None:
+        with links.recorder.transaction() as connection:  # type: ignore[attr-defined]
+            limit = "SET idle_in_transaction_session_timeout = '1ms'"
+            connection.execute(text(limit))
+            idle = "state LIKE 'idle in transaction%'"
+            wait_until(lambda: not sessions.are_there(idle), "the session has ended")
+            links.add()
+
+    with pytest.raises(OperationalError, match="idle-in-transaction timeout"):
+        add_late()
     assert links.stored() == []
     check(env, add_twice(links))
 

@@ -132,6 +132,22 @@ class Blocks:
             with _Borrowed(engine, self._checkout) as borrowed:
                 yield borrowed.connection
 
+    def unavoidable(self, transaction: OpenTransaction) -> OpenTransaction | None:
+        """What has the only connection; None if there are others.
+
+        Raises:
+            ProgrammingError: if it may be rolled back after somebody has read it.
+        """
+        if not self._shared.is_private:
+            return None
+        if transaction.writes:
+            msg = (
+                "Cannot iterate over a subscription inside a transaction() block of an "
+                "in-memory database, which has one connection: leave the block before"
+            )
+            raise ProgrammingError(msg)
+        return transaction
+
     def refuse_to_begin(self) -> None:
         """Makes sure that a transaction may begin here.
 

@@ -211,17 +211,17 @@ class SQLAlchemyDatastore:
         """Executes a single statement, which joins a transaction if there is one.
 
         Without one, it takes as few round trips as the database allows. With an
-        interruption, it does not join `reading()`: who waits for what is recorded
-        meanwhile may see nothing of it there.
+        interruption, it joins nothing: who waits for what is recorded meanwhile may see
+        nothing of it in `reading()`, and in `transaction()` what will be rolled back.
 
         Args:
             interruption: ends the wait for a connection, or for an answer.
         """
         self._refuse_if_closed()
         transaction = current_transaction(self.engine)
-        if transaction is not None and (
-            transaction.writes or interruption is None or self._shared.is_private
-        ):
+        if transaction is not None and interruption is not None:
+            transaction = self._blocks.unavoidable(transaction)
+        if transaction is not None:
             with (
                 translated(),
                 self.executing(transaction.connection, interruption) as executor,

@@ -12,7 +12,11 @@ from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.base.marks import Mark
 from eventsourcing_alchemy.dialects.base.transactions import BEFORE_A_STATEMENT
 from eventsourcing_alchemy.dialects.lookup import dialect_for
-from eventsourcing_alchemy.errors import ConnectionLostError, TransactionEndedError
+from eventsourcing_alchemy.errors import (
+    LOST,
+    ConnectionLostError,
+    TransactionEndedError,
+)
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.resilience.inheritance import leave_connection_to_parent
 
@@ -27,11 +31,6 @@ ENDED = (
     "rolled it back, or the database did so after an error. Later statements are not "
     "part of it, and nothing more is committed. Let the block end the transaction, "
     "and put connection.begin_nested() around a part that may fail alone"
-)
-
-_LOST = (
-    "The connection was lost, and your code caught the exception, so everything is "
-    "rolled back. Try the transaction again"
 )
 
 _ELSEWHERE = (
@@ -172,7 +171,7 @@ class OpenTransaction:
             self._has_plain_savepoints = True
         # Back to a savepoint, the database itself refuses with the better reason.
         if self.connection.invalidated:
-            raise ConnectionLostError(_LOST)
+            raise ConnectionLostError(LOST)
         if self.look() and not statement.startswith("ROLLBACK"):
             raise TransactionEndedError(ENDED)
 

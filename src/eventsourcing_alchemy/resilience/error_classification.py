@@ -10,11 +10,8 @@ from eventsourcing_alchemy.errors import (
     CannotConnectError,
     ConnectionLostError,
     TransientError,
+    is_about_lost_connection,
 )
-
-_LOST = "8s2b"
-"""SQLAlchemy's code for statements after the loss of a connection, where that was
-caught."""
 
 
 class ErrorKind(Enum):
@@ -77,7 +74,7 @@ def error_kind_of(error: BaseException, dialect: Classifies) -> ErrorKind:
             return ErrorKind.CONFLICT
         if isinstance(cause, AbandonedError | ConnectionLostError):
             return ErrorKind.OUTAGE
-        if isinstance(cause, exc.PendingRollbackError) and cause.code == _LOST:
+        if is_about_lost_connection(cause):
             return ErrorKind.OUTAGE
         if isinstance(cause, CannotConnectError):
             kind = ErrorKind.OUTAGE  # Unless its own cause tells better.
