@@ -51,6 +51,8 @@ class Blocks:
         """
         transaction = current_transaction(self._engine)
         if transaction is not None and transaction.writes:
+            if not is_ours:
+                transaction.refuse_in_midst()
             return self._nested(transaction)
         self._refuse_to_begin_in(transaction)
         return self._outermost(is_ours=is_ours)
@@ -167,7 +169,7 @@ class Blocks:
         refuse_around(self._engine)
 
     def _own(self, connection: Connection) -> OpenTransaction:
-        return OpenTransaction(connection, writes=True)
+        return OpenTransaction(connection, writes=True, is_ours=True)
 
     def _marked(self, connection: Connection) -> OpenTransaction:
         mark = self._dialect.mark(connection) or SavepointMark(connection)

@@ -133,6 +133,7 @@ class SQLAlchemyDatastore:
             self._blocks.connected(transaction, self.engine) as connection,
         ):
             if transaction is not None:
+                transaction.refuse_in_midst()
                 yield connection
                 return
             with joinable(self.engine, OpenTransaction(connection, writes=False)):
@@ -156,16 +157,16 @@ class SQLAlchemyDatastore:
     ) -> T:
         """Tries again what fails for the moment: see `retry()`.
 
-        Whatever reads or writes by itself goes through here. Inside
-        `transaction()` and `reading()` it is tried once only, because it would be but a
-        part.
+        Whatever reads or writes by itself goes through here. Inside `transaction()` and
+        `reading()` it is tried once only, because it would be but a part.
 
         Args:
             attempt: as in `retry()`.
             settle: as there.
             timeout: seconds, by default and at the most `retry_timeout`.
         """
-        if self.is_inside_block():
+        if (transaction := current_transaction(self.engine)) is not None:
+            transaction.refuse_in_midst()
             return attempt()
         longest = self.settings.retry_timeout
         timeout = longest if timeout is None else min(timeout, longest)
@@ -181,8 +182,8 @@ class SQLAlchemyDatastore:
 
     def is_in_transaction(self) -> bool:
         """Whether the calling code is inside `transaction()`."""
-        transaction = current_transaction(self.engine)
-        return transaction is not None and transaction.writes
+        found = current_transaction(self.engine)
+        return found is not None and found.writes
 
     def executing(
         self,
@@ -221,22 +222,24 @@ class SQLAlchemyDatastore:
         transaction = current_transaction(self.engine)
         if transaction is not None and interruption is not None:
             transaction = self._blocks.unavoidable(transaction)
-        if transaction is not None:
-            with (
-                translated(),
-                self.executing(transaction.connection, interruption) as executor,
-            ):
-                yield executor
-        else:
+        if transaction is None:
             with self._checkout.borrowed(interruption) as executor:
                 yield executor
+            return
+        connection = transaction.connection
+        with translated(), self.executing(connection, interruption) as executor:
+            yield executor
+
+    def recording(self) -> AbstractContextManager[Connection]:
+        """A `transaction()` in which nothing but our own statements is executed."""
+        self._refuse_if_closed()
+        return self._blocks.joined(is_ours=True)
 
     @contextmanager
     def writing(self) -> Iterator[Executor]:
-        """Executes statements that write, in a `transaction()`."""
-        self._refuse_if_closed()
+        """Executes statements that write, in a `transaction()` of ours."""
         with (
-            self._blocks.joined(is_ours=True) as connection,
+            self.recording() as connection,
             self.executing(connection, takes_locks=True) as executor,
         ):
             yield executor
@@ -269,8 +272,7 @@ class SQLAlchemyDatastore:
         """A transaction that changes the schema, one at a time in the database.
 
         Raises:
-            ProgrammingError: inside another transaction, which some databases would
-                commit.
+            ProgrammingError: inside another one, which some databases would commit.
         """
         if self.is_in_transaction():
             msg = (

@@ -1,7 +1,7 @@
 """Sessions of the calling code's, found rather than given: one a thread, or request."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -105,18 +105,10 @@ class ScopedSessionDatastore(SQLAlchemyDatastore):
             ):
                 yield executor
 
-    @contextmanager
-    def writing(self) -> Iterator[Executor]:
+    def recording(self) -> AbstractContextManager[Connection]:
         """As of every datastore."""
-        if self._session() is None:
-            with super().writing() as executor:
-                yield executor
-        else:
-            with (
-                self.transaction() as connection,
-                self.executing(connection, takes_locks=True) as executor,
-            ):
-                yield executor
+        is_apart = self._session() is None
+        return super().recording() if is_apart else self.transaction()
 
     def alone(self, work: Callable[[Executor], T]) -> T:
         """As of every datastore, where there is no session."""

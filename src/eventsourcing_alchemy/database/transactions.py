@@ -40,6 +40,12 @@ _ELSEWHERE = (
     "dependencies of a web framework, see transaction(session)"
 )
 
+_IN_MIDST = (
+    "This code runs in the midst of an operation on the same database in the same "
+    "thread, as a signal handler or a finalizer does, so it cannot use the database: "
+    "set a threading.Event there, and do the work afterwards"
+)
+
 _OF_PARENT = (
     "This process was forked inside a transaction() block. The transaction belongs to "
     "the parent process: this process is not inside it, and its recorders have used "
@@ -59,6 +65,7 @@ class OpenTransaction:
     Attributes:
         connection: SQLAlchemy's.
         writes: whether it is in a transaction that is to be committed.
+        is_ours: whether nothing but our own statements is executed in it.
         after_commit: what is to be called then.
         owner: the thread and task that opened it.
         covered: what is hidden by it, from code in its context or of its owner.
@@ -66,6 +73,7 @@ class OpenTransaction:
     Args:
         connection: is in the transaction, or savepoint, that is the transaction.
         writes: as above.
+        is_ours: as above.
         mark: tells the transaction from a later one.
         refusal: why a statement must not be executed in it, None if it may.
     """
@@ -75,11 +83,13 @@ class OpenTransaction:
         connection: Connection,
         *,
         writes: bool,
+        is_ours: bool = False,
         mark: Mark | None = None,
         refusal: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self.connection = connection
         self.writes = writes
+        self.is_ours = is_ours
         self.after_commit: list[Callable[[], None]] = []
         self._mark = mark or Mark()
         self._refusal = refusal
@@ -163,6 +173,8 @@ class OpenTransaction:
         """
         if not self.writes:
             return
+        if self._mark.is_busy():
+            raise ProgrammingError(_IN_MIDST)
         if self._is_of_parent:
             raise TransactionEndedError(_OF_PARENT)
         if statement and (refusal := self._refusal(statement)) is not None:
@@ -174,6 +186,15 @@ class OpenTransaction:
             raise ConnectionLostError(LOST)
         if self.look() and not statement.startswith("ROLLBACK"):
             raise TransactionEndedError(ENDED)
+
+    def refuse_in_midst(self) -> None:
+        """Makes sure that the caller has not interrupted one of our own operations.
+
+        Raises:
+            ProgrammingError: if it has. What it would record may be rolled back.
+        """
+        if self.is_ours:
+            raise ProgrammingError(_IN_MIDST)
 
     def check(self, dialect: BaseDialect) -> None:
         """Makes sure that what is committed is everything.

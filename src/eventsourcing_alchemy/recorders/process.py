@@ -73,7 +73,7 @@ class SQLAlchemyProcessRecorder(
     def _process(
         self, events: Sequence[StoredEvent], tracking: Tracking
     ) -> Sequence[int]:
-        with self.transaction() as connection:
+        with self.datastore.recording() as connection:
             # First, so that a duplicate fails before any work, and rivals queue here.
             self._track(connection, tracking)
             return self._append(events) if events else []

@@ -16,6 +16,10 @@ class Mark:
         """Whether it is known to have ended. Asks nobody, where that can be avoided."""
         return False
 
+    def is_busy(self) -> bool:
+        """Whether the calling thread is in the midst of a statement of it."""
+        return False
+
     def is_kept(self) -> bool:
         """Whether it is still the same; called once, before COMMIT."""
         return not self.has_ended()

@@ -3,6 +3,7 @@
 import re
 from contextlib import suppress
 from functools import cache
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from eventsourcing_alchemy.dialects.base.marks import Mark
@@ -42,12 +43,14 @@ class _Ends:
 
     Attributes:
         count: of them.
+        used_by: the thread that is executing a statement; None for none.
         is_in_doubt: whether a program may have ended one, and begun another.
     """
 
     def __init__(self, driver_connection: Any) -> None:
         self.count = 0
         self.is_in_doubt = False
+        self.used_by: int | None = None
         self._driver_connection = driver_connection
         self._is_open = False
 
@@ -122,11 +125,14 @@ class WatchingCursor(Cursor):
     def _watched(self, execute: Any, *args: Any) -> Any:
         ends = self._ends
         ends.look()
+        ends.used_by = get_ident()
         try:
             result = execute(*args)
         except Exception:
             ends.ask()
             raise
+        finally:
+            ends.used_by = None
         ends.look()
         return result
 
@@ -185,6 +191,10 @@ class _EndsMark(Mark):
         self._ends = ends
         ends.look()
         self._before = ends.count
+
+    def is_busy(self) -> bool:
+        """Whether the calling thread waits for an answer to another statement."""
+        return self._ends.used_by == get_ident()
 
     def has_ended(self) -> bool:
         """Whether there are more now; asks the server after a program."""

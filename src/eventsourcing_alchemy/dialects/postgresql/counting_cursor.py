@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import _GeneratorContextManager, contextmanager
 from functools import cache
+from threading import get_ident
 from typing import Any
 
 from psycopg import Connection, Copy, Cursor, Transaction
@@ -13,6 +14,9 @@ from eventsourcing_alchemy.dialects.base.marks import Mark
 _BEGUN = "eventsourcing_alchemy_begun"
 """An attribute of the driver's connection: how many transactions have begun."""
 
+
+_USED_BY = "eventsourcing_alchemy_used_by"
+"""Another attribute: the thread that is executing a statement, None for none."""
 
 _COMMIT = b"COMMIT"
 
@@ -26,10 +30,15 @@ class CountingCursor(Cursor[Any]):
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Executes a statement."""
-        note_beginning(self.connection)
-        result = super().execute(*args, **kwargs)
+        connection = self.connection
+        note_beginning(connection)
+        setattr(connection, _USED_BY, get_ident())
+        try:
+            result = super().execute(*args, **kwargs)
+        finally:
+            setattr(connection, _USED_BY, None)
         if self._has_ended_one():
-            _count(self.connection)
+            _count(connection)
         return result
 
     def _has_ended_one(self) -> bool:
@@ -132,6 +141,10 @@ class CountedMark(Mark):
         """Whether there is none now, or it is another one."""
         begun = self._begun()
         return begun > self._number or (begun == self._number and self._is_idle())
+
+    def is_busy(self) -> bool:
+        """Whether psycopg would wait for a lock that the calling thread holds."""
+        return getattr(self._driver_connection, _USED_BY, None) == get_ident()
 
     def _begun(self) -> int:
         begun: int = getattr(self._driver_connection, _BEGUN)

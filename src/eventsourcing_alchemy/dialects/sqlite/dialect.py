@@ -1,6 +1,7 @@
 """SQLite: BEGIN IMMEDIATE, WAL, one writer at a time."""
 
 from collections.abc import Callable
+from threading import get_ident
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -59,12 +60,14 @@ class SQLiteDialect(
         work: Callable[[Executor], T],
     ) -> T:
         """There is nothing to watch, and little else takes less time than that."""
+        self.refuse_own_turn()
         acquired: list[bool] = []
         try:
             # As held() does it, in one step of the interpreter.
             acquired.extend(map(self.write_lock.acquire, (True,), (self.lock_timeout,)))
             if acquired != [True]:
                 raise self.waited()
+            self.writing_thread = get_ident()
             connection = self.take_writer(engine)
             try:
                 executor = executor_on(connection)
@@ -74,4 +77,5 @@ class SQLiteDialect(
                 self.give_writer_back(connection)
         finally:
             if acquired == [True]:
+                self.writing_thread = None
                 self.write_lock.release()

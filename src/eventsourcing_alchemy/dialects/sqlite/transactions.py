@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -15,8 +15,15 @@ from eventsourcing_alchemy.dialects.sqlite.beginning import (
     Beginning,
 )
 from eventsourcing_alchemy.errors import LockTimeoutError
+from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.resilience.locks import held
 from eventsourcing_alchemy.statements.executor import Executor
+
+_OWN_TURN = (
+    "This thread is in the midst of a transaction that writes to the SQLite file, and "
+    "cannot begin another one, in a signal handler or in another task, say: end the "
+    "transaction before, and do not await anything in it"
+)
 
 
 class SQLiteTransactions(Transactions):
@@ -37,6 +44,7 @@ class SQLiteTransactions(Transactions):
     def renew_lock(self) -> None:
         """Forgets, in a forked child, which thread of the parent held the lock."""
         self.write_lock = Lock()
+        self.writing_thread: int | None = None
 
     @contextmanager
     def writing(self, engine: Engine) -> Iterator[Engine]:
@@ -47,10 +55,24 @@ class SQLiteTransactions(Transactions):
         """
         if self._writer is None:
             self._writer = engine.execution_options(**{BEGIN: BEGIN_WRITING})
+        self.refuse_own_turn()
         with held(self.write_lock, self.lock_timeout) as is_held:
             if not is_held:
                 raise self.waited()
-            yield self._writer
+            try:
+                self.writing_thread = get_ident()
+                yield self._writer
+            finally:
+                self.writing_thread = None
+
+    def refuse_own_turn(self) -> None:
+        """Makes sure that the calling thread does not wait for itself.
+
+        Raises:
+            ProgrammingError: if it does.
+        """
+        if self.writing_thread == get_ident():
+            raise ProgrammingError(_OWN_TURN)
 
     def waited(self) -> LockTimeoutError:
         """The error for who has waited too long for its turn."""
