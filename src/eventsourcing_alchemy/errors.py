@@ -166,6 +166,18 @@ def is_about_constraint(error: BaseException) -> bool:
     return (sqlstate_of(original) or "").startswith("23") if original else False
 
 
+def driver_error_of(error: BaseException) -> BaseException | None:
+    """What the driver raised; None if the error is not about that.
+
+    Args:
+        error: the host's, or SQLAlchemy's.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, exc.DBAPIError):
+        cause = cause.__cause__
+    return None if cause is None else cause.orig
+
+
 # The first class that matches decides, so subclasses come before their bases.
 _HOST_ERRORS: tuple[tuple[type[exc.SQLAlchemyError], type[Exception]], ...] = (
     (exc.IntegrityError, host.IntegrityError),

@@ -166,6 +166,23 @@ def test_block_that_is_left_in_another_task(
     assert ids(recorder) == []
 
 
+def test_block_that_outlives_the_one_around_it(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    """Two generators: the second one is inside the block of the first one."""
+    first, second = block(recorder), block(recorder)
+    next(first)
+    next(second)
+    with pytest.raises(ProgrammingError, match="ended before another one"):
+        next(first)
+    with outside:
+        recorder.insert_events(new_events())
+    with pytest.raises(ProgrammingError, match="ended before another one"):
+        next(second)
+    assert ids(recorder) == []
+    assert recorder.insert_events(new_events()) == [1]
+
+
 def test_block_that_is_forgotten(recorder: SQLAlchemyApplicationRecorder) -> None:
     """The garbage collector leaves it, in whichever thread."""
     entered = block(recorder)

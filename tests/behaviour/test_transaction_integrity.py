@@ -144,6 +144,25 @@ def test_another_transaction_that_begins_at_once(
     assert recorder.insert_events(new_events()) == [committed + 1]
 
 
+@pytest.mark.needs(Capability.KNOWN_STATE)
+@pytest.mark.parametrize("end", [end_by_driver, roll_back_by_driver, end_by_cursor])
+def test_another_transaction_that_a_cursor_begins(
+    recorder: SQLAlchemyApplicationRecorder, end: Callable[[Connection], None]
+) -> None:
+    def write() -> None:
+        with recorder.transaction() as connection:
+            recorder.insert_events(new_events())
+            end(connection)
+            execute_raw(connection, "BEGIN")
+            insert_raw(connection)
+
+    with pytest.raises(TransactionEndedError, match="ended inside its block"):
+        write()
+    committed = 0 if end is roll_back_by_driver else 1
+    assert count_own(recorder) == 0
+    assert recorder.insert_events(new_events()) == [committed + 1]
+
+
 @pytest.mark.needs(Capability.SERVER, Capability.KNOWN_STATE)
 def test_script_that_goes_back_to_a_savepoint(
     open_factory: OpenFactory, backend: Backend

@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from contextvars import copy_context
 from threading import Barrier
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -527,6 +534,21 @@ def test_nothing_is_written_within_reading(
         pytest.raises(ProgrammingError, match="leave the block before you write"),
     ):
         recorder.insert_events(new_events())
+    assert ids(recorder) == []
+
+
+@pytest.mark.parametrize("open_bind", [nullcontext, Session])
+def test_nothing_is_written_by_the_connection_of_reading(
+    recorder: SQLAlchemyApplicationRecorder,
+    open_bind: Callable[[Connection], AbstractContextManager[Any]],
+) -> None:
+    """It is rolled back at the end of the block."""
+    with (
+        recorder.datastore.reading() as connection,
+        open_bind(connection) as bind,
+        pytest.raises(ProgrammingError, match="leave the block before you write"),
+    ):
+        recorder.insert_events(new_events(), session=bind)
     assert ids(recorder) == []
 
 

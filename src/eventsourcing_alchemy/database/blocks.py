@@ -18,6 +18,7 @@ from eventsourcing_alchemy.database.joining import (
     current_transaction,
     joinable,
     refuse_around,
+    refuse_in_reading,
     watching_statements,
 )
 from eventsourcing_alchemy.database.transactions import OpenTransaction
@@ -102,7 +103,9 @@ class Blocks:
     def taking_part(self, bind: Bind) -> Iterator[Connection]:
         """A savepoint in the transaction of the caller's."""
         with translated():
-            self._dialect.ensure_begun(self.connection_of(bind))
+            connection = self.connection_of(bind)
+            refuse_in_reading(connection)
+            self._dialect.ensure_begun(connection)
         with translated(), savepoint_of(bind):
             # Again, because a session begins its savepoint now.
             connection = self.connection_of(bind)
@@ -161,11 +164,7 @@ class Blocks:
 
     def _refuse_to_begin_in(self, transaction: OpenTransaction | None) -> None:
         if transaction is not None:
-            msg = (
-                "Cannot write inside a reading() block, because that takes a second "
-                "connection: leave the block before you write"
-            )
-            raise ProgrammingError(msg)
+            refuse_in_reading(transaction.connection)
         refuse_around(self._engine)
 
     def _own(self, connection: Connection) -> OpenTransaction:

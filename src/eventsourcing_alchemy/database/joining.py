@@ -19,6 +19,11 @@ _NOT_JOINABLE = (
     "for the dependencies of a web framework, see transaction(session)"
 )
 
+_IN_READING = (
+    "Cannot write inside a reading() block, which rolls back at its end: leave the "
+    "block before you write, or open a transaction() instead"
+)
+
 _in_context: ContextVar[Mapping[int, OpenTransaction]] = ContextVar(
     "transactions",
     default={},  # noqa: B039 (replaced, never changed)
@@ -120,7 +125,8 @@ class joinable:  # noqa: N801 (it is used as a function is)
         transaction, (by_connection, by_caller) = self._transaction, self._before
         key = self._engine, transaction.owner
         _unregister(_by_connection, transaction.connection, transaction, by_connection)
-        _unregister(_by_caller, key, transaction, by_caller)
+        if not transaction.has_open_parts():  # Else what they do is to be refused.
+            _unregister(_by_caller, key, transaction, by_caller)
         self._leave_context()
         self._is_registered = False
 
@@ -153,6 +159,17 @@ def verify_transaction(connection: Connection) -> None:
     """
     if (transaction := _by_connection.get(connection)) is not None:
         transaction.verify()
+
+
+def refuse_in_reading(connection: Connection) -> None:
+    """Makes sure that a connection is not that of a `reading()` block.
+
+    Raises:
+        ProgrammingError: if it is, so that what is written would be rolled back.
+    """
+    transaction = _by_connection.get(connection)
+    if transaction is not None and not transaction.writes:
+        raise ProgrammingError(_IN_READING)
 
 
 def watch_errors(engine: Engine) -> None:

@@ -7,7 +7,11 @@ from typing import TypeVar
 
 from eventsourcing_alchemy import instrumentation
 from eventsourcing_alchemy.dialects.base import BaseDialect
-from eventsourcing_alchemy.errors import CannotConnectError, text_of
+from eventsourcing_alchemy.errors import (
+    CannotConnectError,
+    driver_error_of,
+    text_of,
+)
 from eventsourcing_alchemy.host import (
     IntegrityError,
     PersistenceError,
@@ -63,8 +67,11 @@ def retry(
     while True:
         try:
             return attempt()
-        except IntegrityError:
-            found = retry(settle, dialect, timeout) if is_ambiguous and settle else None
+        except IntegrityError as error:
+            may_be_ours = is_ambiguous and dialect.is_duplicate(driver_error_of(error))
+            if settle is None or not may_be_ours:
+                raise
+            found = retry(settle, dialect, timeout)
             if found is None:
                 raise
             return found

@@ -40,6 +40,12 @@ _ELSEWHERE = (
     "dependencies of a web framework, see transaction(session)"
 )
 
+_OUTLIVED = (
+    "A transaction() block ended before another one that was entered inside it, so it "
+    "is rolled back. Leave the blocks of generators in the reverse order in which you "
+    "entered them"
+)
+
 _IN_MIDST = (
     "This code runs in the midst of an operation on the same database in the same "
     "thread, as a signal handler or a finalizer does, so it cannot use the database: "
@@ -98,6 +104,7 @@ class OpenTransaction:
         self._savepoint = connection.get_nested_transaction()
         self._transaction = self._savepoint or connection.get_transaction()
         self._has_failed = False
+        self._open_parts = 0
         self._failed_parts: set[NestedTransaction] = set()
         self._is_lost = False
         self._is_left = False
@@ -112,7 +119,12 @@ class OpenTransaction:
         """Whether it, or one that it covers, is to be committed by its block."""
         # Closed, if a signal handler has interrupted the end of the block.
         is_own = self.writes and self.is_open() and not self.connection.closed
-        return is_own or any(each.is_pending() for each in self.covered)
+        is_outlived = self._is_left and self.has_open_parts()
+        return is_own or is_outlived or any(each.is_pending() for each in self.covered)
+
+    def has_open_parts(self) -> bool:
+        """Whether blocks that were entered inside it have not ended."""
+        return self._open_parts > 0
 
     def is_joinable(self) -> bool:
         """Whether the calling code is inside it.
@@ -134,14 +146,22 @@ class OpenTransaction:
         Only a savepoint of the user's that is rolled back contains a failure.
         """
         savepoint = self.connection.get_nested_transaction()
+        self._open_parts += 1
         try:
             yield
+            self._refuse_to_outlive()
         except BaseException:
             if savepoint is None or savepoint is self._savepoint:
                 self._has_failed = True
             else:
                 self._fail_with_release_of(savepoint)
             raise
+        finally:
+            self._open_parts -= 1
+
+    def _refuse_to_outlive(self) -> None:
+        if self._is_left:
+            raise ProgrammingError(_OUTLIVED)
 
     def _fail_with_release_of(self, savepoint: NestedTransaction) -> None:
         if not self._failed_parts:
@@ -207,6 +227,8 @@ class OpenTransaction:
                 the transaction is not the one that began.
         """
         self.verify()
+        if self._open_parts:
+            raise ProgrammingError(_OUTLIVED)
         if self._has_failed or dialect.is_aborted(self.connection):
             raise ProgrammingError(_FAILED)
         if not self._mark.is_kept():

@@ -37,6 +37,14 @@ class Errors:
             return ErrorKind.OUTAGE if is_about_connection else ErrorKind.LASTING
         return _KINDS.get(state, _KINDS_BY_CLASS.get(state[:2], ErrorKind.LASTING))
 
+    def is_duplicate(self, error: BaseException | None) -> bool:
+        """Whether an error may be about a key that is stored already.
+
+        Args:
+            error: the driver's, about a constraint; None if we have found out.
+        """
+        return error is None or sqlstate_of(error) in {None, "23000", "23505"}
+
     def error_kind_of_statement(self, error: BaseException) -> ErrorKind:
         """The same, of an error that a statement has met.
 

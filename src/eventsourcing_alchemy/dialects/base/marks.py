@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-_SAVEPOINT = "eventsourcing_transaction"
+SAVEPOINT = "eventsourcing_transaction"
 
 
 class Mark:
@@ -37,12 +37,12 @@ class SavepointMark(Mark):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        connection.dialect.do_savepoint(connection, _SAVEPOINT)
+        connection.dialect.do_savepoint(connection, SAVEPOINT)
 
     def is_kept(self) -> bool:
         """Whether the savepoint is there, in a transaction that can be committed."""
         try:
-            self._connection.dialect.do_release_savepoint(self._connection, _SAVEPOINT)
+            self._connection.dialect.do_release_savepoint(self._connection, SAVEPOINT)
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise

@@ -50,6 +50,9 @@ _KINDS: dict[int | None, ErrorKind] = {
 }
 
 
+_DUPLICATES = {1062, 1586}  # ER_DUP_ENTRY, ER_DUP_ENTRY_WITH_KEY_NAME
+
+
 class MySQLErrors(Errors):
     """By the number of the error."""
 
@@ -60,6 +63,10 @@ class MySQLErrors(Errors):
     def error_kind_of_statement(self, error: BaseException) -> ErrorKind:
         """The same, of an error that a statement has met."""
         return self.error_kind(error)
+
+    def is_duplicate(self, error: BaseException | None) -> bool:
+        """By the number of the error."""
+        return error is None or number_of(error) in {None, *_DUPLICATES}
 
 
 def number_of(error: BaseException) -> int | None:

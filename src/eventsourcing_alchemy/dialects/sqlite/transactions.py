@@ -1,13 +1,13 @@
 """BEGIN IMMEDIATE, and threads that take turns."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Lock, get_ident
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from eventsourcing_alchemy.dialects.base.marks import Mark
+from eventsourcing_alchemy.dialects.base.marks import SAVEPOINT, Mark
 from eventsourcing_alchemy.dialects.base.transactions import Transactions
 from eventsourcing_alchemy.dialects.sqlite.beginning import (
     BEGIN,
@@ -108,11 +108,11 @@ class SQLiteTransactions(Transactions):
         )
 
     def mark(self, connection: Connection) -> Mark | None:
-        """Where the driver begins no transactions, the state tells."""
+        """Where the driver begins no transactions, state and a savepoint tell."""
         driver_connection = _driver_connection(connection)
         if _begins_transactions(driver_connection):
             return None
-        return _StateMark(driver_connection)
+        return _StateMark(driver_connection, connection.connection.cursor)
 
     @contextmanager
     def migrating(self, connection: Connection) -> Iterator[None]:
@@ -127,15 +127,33 @@ class SQLiteTransactions(Transactions):
 class _StateMark(Mark):
     """Where nobody begins another transaction, there is none when this one has ended.
 
-    SQLite ends it by itself when the disk is full, say, or ON CONFLICT ROLLBACK.
+    SQLite ends it by itself when the disk is full, say, or ON CONFLICT ROLLBACK. A
+    savepoint, which takes microseconds, tells if a cursor has begun another one.
     """
 
-    def __init__(self, driver_connection: Any) -> None:
+    def __init__(self, driver_connection: Any, cursor: Callable[[], Any]) -> None:
         self._driver_connection = driver_connection
+        self._cursor = cursor
+        self._execute("SAVEPOINT")
 
     def has_ended(self) -> bool:
         """Whether each statement is committed by now."""
         return not self._driver_connection.in_transaction
+
+    def is_kept(self) -> bool:
+        """Whether the savepoint is there."""
+        if self.has_ended():
+            return False
+        try:
+            self._execute("RELEASE")
+        except self._driver_connection.OperationalError:
+            return False
+        return True
+
+    def _execute(self, command: str) -> None:
+        cursor = self._cursor()
+        cursor.execute(f"{command} {SAVEPOINT}")
+        cursor.close()
 
 
 def _driver_connection(connection: Connection) -> Any:
