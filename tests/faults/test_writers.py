@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
@@ -201,6 +202,38 @@ def test_events_and_tracking(
     assert recorder.max_tracking_id("upstream") == 2
     with pytest.raises(IntegrityError):
         recorder.insert_events(new_events(), tracking=Tracking("upstream", 2))
+
+
+@dataclass(frozen=True)
+class AnnotatedEvent(StoredEvent):
+    """Equals no event that is read."""
+
+    note: str = ""
+
+
+@on_servers
+def test_events_of_a_subclass(
+    factory: SQLAlchemyFactory,
+    direct: SQLAlchemyApplicationRecorder,
+    proxy: Proxy,
+) -> None:
+    """What is stored of them is the same."""
+    recorder = factory.process_recorder()
+    snapshots = factory.aggregate_recorder("snapshots")
+    recorder.insert_events(new_events(), tracking=Tracking("upstream", 1))
+    snapshots.insert_events(new_events())
+    events = [AnnotatedEvent(uuid4(), 1, "topic", b"state") for _ in range(3)]
+    committed = proxy.after_server_answers(COMMITTED, proxy.cut)
+    assert recorder.insert_events(events[:1]) == [2]
+    assert committed.fired.is_set()
+    committed = proxy.after_server_answers(re.compile(rb"^COMMIT"), proxy.cut)
+    tracking = Tracking("upstream", 2)
+    assert recorder.insert_events(events[1:], tracking=tracking) == [3, 4]
+    assert committed.fired.is_set()
+    assert ids(direct) == [1, 2, 3, 4]
+    committed = proxy.after_server_answers(re.compile(rb"^COMMIT"), proxy.cut)
+    snapshots.insert_events(events)
+    assert committed.fired.is_set()
 
 
 @on_servers
