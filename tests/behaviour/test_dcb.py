@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -105,6 +106,12 @@ class TestNames:
         assert first.event == given
         assert second.event.tags == []
         assert positions(recorder, query(item("b", "b"))) == [1]
+
+    def test_data_that_is_a_view(self, recorder: SQLAlchemyDCBRecorder) -> None:
+        """Its length is not the number of its bytes."""
+        view = memoryview(array("I", range(5)))
+        recorder.append([event(data=view), event("a", data=view)])  # type: ignore[arg-type]
+        assert [each.event.data for each in recorder.read()] == 2 * [bytes(view)]
 
     @pytest.mark.parametrize("tag", ["x" * 256, "a\0b", "\ud800"])
     def test_what_does_not_fit_is_refused(

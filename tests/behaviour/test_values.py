@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from uuid import UUID, uuid4
@@ -12,6 +14,7 @@ from eventsourcing.persistence import (
     ApplicationRecorder,
     DataError,
     StoredEvent,
+    Tracking,
 )
 from sqlalchemy import select
 
@@ -82,6 +85,45 @@ STATES = {
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES)
 def test_states(recorder: ApplicationRecorder, state: bytes) -> None:
     assert_round_trip(recorder, an_event(state=state))
+
+
+VIEWS = {
+    "wide items": memoryview(array("I", range(5))),
+    "dimensions": memoryview(b"abcdef").cast("B", (2, 3)),
+    "gaps": memoryview(b"abc")[::2],
+}
+
+
+@pytest.mark.parametrize("state", VIEWS.values(), ids=VIEWS)
+def test_states_that_are_views(open_factory: OpenFactory, state: memoryview) -> None:
+    """Their length is not the number of their bytes."""
+    factory = open_factory()
+    versions = range(1, 3)
+    given = [an_event(originator_version=each, state=state) for each in versions]  # type: ignore[arg-type]
+    for recorder in factory.application_recorder(), factory.aggregate_recorder("s"):
+        recorder.insert_events(given)
+        assert recorder.select_events(ORIGINATOR_ID) == [
+            an_event(originator_version=each, state=bytes(state)) for each in versions
+        ]
+
+
+def test_events_of_a_generator(open_factory: OpenFactory) -> None:
+    factory = open_factory()
+    recorder, snapshots = factory.process_recorder(), factory.aggregate_recorder("s")
+    events = new_events(6)
+    originator_id = events[0].originator_id
+
+    def some(start: int, stop: int) -> Sequence[StoredEvent]:
+        return (each for each in events[start:stop])  # type: ignore[return-value]
+
+    assert recorder.insert_events(some(0, 2)) == [1, 2]
+    assert recorder.insert_events(some(2, 4), Tracking("upstream", 1)) == [3, 4]
+    with recorder.transaction() as connection:
+        assert recorder.insert_events(some(4, 6), session=connection) == [5, 6]
+    assert recorder.select_events(originator_id) == events
+    snapshots.insert_events(some(0, 6))
+    assert snapshots.select_events(originator_id) == events
+    assert recorder.insert_events(some(6, 9)) == []
 
 
 @pytest.mark.parametrize("version", [0, 1, 2**31, 2**63 - 1])

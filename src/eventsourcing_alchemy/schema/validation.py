@@ -95,17 +95,17 @@ def id_to_read(originator_id: UUID | str, id_type: type) -> UUID | str:
 
 
 def checked_events(
-    stored_events: Sequence[StoredEvent], id_type: type
+    stored_events: Iterable[StoredEvent], id_type: type
 ) -> Sequence[StoredEvent]:
-    """The events, if every database can store them as they are.
+    """The events, read once, as every database can store them.
 
     Raises:
         DataError: names what does not fit.
     """
-    for event in stored_events:
-        if not _is_ordinary(event, id_type):
-            _check_event(event, id_type)
-    return stored_events
+    return [
+        event if _is_ordinary(event, id_type) else _checked_event(event, id_type)
+        for event in stored_events
+    ]
 
 
 def _is_ordinary(event: StoredEvent, id_type: type) -> bool:
@@ -124,27 +124,31 @@ def _is_ordinary(event: StoredEvent, id_type: type) -> bool:
     )
 
 
-def _check_event(event: StoredEvent, id_type: type) -> None:
-    checked_id(event.originator_id, id_type)
-    checked_name("topic", event.topic, LONGEST_TOPIC)
+def _checked_event(event: StoredEvent, id_type: type) -> StoredEvent:
+    originator_id = checked_id(event.originator_id, id_type)
+    topic = checked_name("topic", event.topic, LONGEST_TOPIC)
     version = event.originator_version
     if type(version) is not int or not -HIGHEST <= version <= HIGHEST:
         msg = (
-            f"originator_version {version!r} of {event.topic!r} is not a whole "
+            f"originator_version {version!r} of {topic!r} is not a whole "
             f"number from {-HIGHEST} to {HIGHEST}"
         )
         raise DataError(msg)
-    _check_bytes("state", event.topic, event.state)
+    state = _checked_bytes("state", topic, event.state)
+    if state is event.state:
+        return event
+    return StoredEvent(originator_id, version, topic, state)
 
 
-def _check_bytes(what: str, topic: str, value: object) -> None:
-    if not isinstance(value, bytes | bytearray | memoryview):
-        # Without its value. Some drivers would store the text of it.
-        kind = type(value).__name__
-        raise DataError(f"The {what} of {topic!r} is a {kind}: expected bytes")
-    if isinstance(value, memoryview) and not value.c_contiguous:
-        msg = f"The {what} of {topic!r} is a memoryview with gaps: convert it to bytes"
-        raise DataError(msg)
+def _checked_bytes(what: str, topic: str, value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, bytearray | memoryview):
+        # The length of a view counts items, which may be of several bytes.
+        return bytes(value)
+    # Without its value. Some drivers would store the text of it.
+    kind = type(value).__name__
+    raise DataError(f"The {what} of {topic!r} is a {kind}: expected bytes")
 
 
 def checked_tracking(tracking: Tracking) -> Tracking:
@@ -164,21 +168,24 @@ def checked_tracking(tracking: Tracking) -> Tracking:
     return tracking
 
 
-def checked_dcb_events(events: Sequence[DCBEvent]) -> Sequence[DCBEvent]:
-    """The events with tags, read once, if every database can store them as they are.
+def checked_dcb_events(events: Iterable[DCBEvent]) -> Sequence[DCBEvent]:
+    """The events with tags, read once, as every database can store them.
 
     Raises:
         DataError: names what does not fit.
         ProgrammingError: if there are none.
     """
-    given = list(events)
-    if not given:
+    checked = [_checked_dcb_event(event) for event in events]
+    if not checked:
         raise ProgrammingError("append() was called without events: give one or more")
-    for event in given:
-        checked_name("type", event.type)
-        _check_bytes("data", event.type, event.data)
-        checked_names("tag", event.tags)
-    return given
+    return checked
+
+
+def _checked_dcb_event(event: DCBEvent) -> DCBEvent:
+    checked_name("type", event.type)
+    data = _checked_bytes("data", event.type, event.data)
+    checked_names("tag", event.tags)
+    return event if data is event.data else DCBEvent(event.type, data, event.tags)
 
 
 def checked_names(what: str, names: object) -> Sequence[str]:
