@@ -67,6 +67,8 @@ class Capability(StrEnum):
     """Policies hide rows of a table from a role."""
     CURSOR_CLASSES = auto()
     """The driver makes cursors of several classes, as PyMySQL does."""
+    CHARACTER_SETS = auto()
+    """A URL can name a character set in which emoji become question marks."""
     OWN_CURSOR = auto()
     """Our statements are executed on the driver's cursor, where nobody sees it."""
     COUNTING_UPDATE = auto()
@@ -345,6 +347,7 @@ BACKENDS: Sequence[Backend] = (
             set(Capability)
             - {
                 Capability.ANY_VALUE,
+                Capability.CHARACTER_SETS,
                 Capability.FILE_LOCKS,
                 Capability.IMPLICIT_COMMIT,
                 Capability.LIMITED_PACKETS,
@@ -364,6 +367,7 @@ BACKENDS: Sequence[Backend] = (
             | _EVERY_SHARED
             | {
                 Capability.SERVER,
+                Capability.CHARACTER_SETS,
                 Capability.COUNTING_UPDATE,
                 Capability.LIMITED_PACKETS,
                 Capability.ROW_LOCKS,

@@ -24,7 +24,12 @@ from backends import (
     SQLiteFile,
 )
 
-_UNCOMMON = {Capability.NOTIFY, Capability.PREPARED_PLANS, Capability.CURSOR_CLASSES}
+_UNCOMMON = {
+    Capability.NOTIFY,
+    Capability.PREPARED_PLANS,
+    Capability.CURSOR_CLASSES,
+    Capability.CHARACTER_SETS,
+}
 """What is tested with the usual driver alone."""
 
 _ENGINE = "*/firebird/3.0/plugins/libEngine12.so"

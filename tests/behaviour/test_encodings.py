@@ -1,4 +1,4 @@
-"""Databases of PostgreSQL that have no encoding of their own."""
+"""Databases that have no encoding of their own, and sessions in another one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 from eventsourcing.persistence import StoredEvent
-from sqlalchemy import NullPool, create_engine, make_url
+from sqlalchemy import NullPool, create_engine, make_url, text
 
 from backends import Backend, Capability
-from factories import construct_factory
+from eventsourcing_alchemy.dialects.urls import normalise_url
+from factories import OpenFactory, construct_factory
 
 
 @pytest.fixture
@@ -38,3 +39,26 @@ def test_database_in_sql_ascii(sql_ascii: str, env: dict[str, str]) -> None:
         recorder = factory.application_recorder()
         recorder.insert_events([stored])
         assert recorder.select_events(stored.originator_id) == [stored]
+
+
+@pytest.mark.needs(Capability.CHARACTER_SETS)
+@pytest.mark.parametrize("charset", ["utf8", "latin1"])
+def test_session_in_another_character_set(
+    backend: Backend, open_factory: OpenFactory, charset: str
+) -> None:
+    """Texts are the same in a session of anybody's."""
+    ids = ["🐈", "🐕"]
+    url = normalise_url(backend.url)
+    other = url.update_query_dict({"charset": charset})
+    factory = open_factory(
+        ORIGINATOR_ID_TYPE="text",
+        SQLALCHEMY_URL=other.render_as_string(hide_password=False),
+    )
+    recorder = factory.application_recorder()
+    recorder.insert_events([StoredEvent(each, 1, "topic", b"state") for each in ids])
+    found = recorder.select_notifications(None, 10)
+    assert [each.originator_id for each in found] == ids
+    engine = create_engine(url, poolclass=NullPool)
+    stored = text("SELECT originator_id FROM es_text_events ORDER BY notification_id")
+    with engine.connect() as connection:
+        assert list(connection.scalars(stored)) == ids

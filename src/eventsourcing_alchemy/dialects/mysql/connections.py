@@ -1,4 +1,4 @@
-"""Connections: READ COMMITTED, and timeouts."""
+"""Connections: READ COMMITTED, timeouts, and every character."""
 
 from collections.abc import Hashable
 from math import ceil
@@ -33,8 +33,13 @@ _PLACE = text(
 )
 
 
+_CHARACTER_SETS = (
+    "SELECT @@character_set_client, @@character_set_connection, @@character_set_results"
+)
+
+
 class MySQLConnections(Connections):
-    """READ COMMITTED, and timeouts."""
+    """READ COMMITTED, timeouts, and every character."""
 
     drivers = ("pymysql", "mysqldb", "mysqlconnector", "mariadbconnector")
 
@@ -92,5 +97,19 @@ class MySQLConnections(Connections):
             cursor.close()
 
     def watch(self, engine: Engine) -> None:
-        """Has PyMySQL's cursors see which transactions end."""
+        """Has sessions take every character, and PyMySQL's cursors see what ends."""
+        listen_to_pool(engine, "connect", _use_utf8mb4)
         listen_to_pool(engine, "connect", watch_transactions)
+
+
+def _use_utf8mb4(dbapi_connection: Any, _: object) -> None:
+    # For what another character set lacks, the server sends, or stores, question marks.
+    cursor = dbapi_connection.cursor()
+    cursor.execute(_CHARACTER_SETS)
+    if set(cursor.fetchone()) != {"utf8mb4"}:
+        # The driver has to know as well. One of them has another name for it.
+        for name in ("set_character_set", "set_charset_collation"):
+            if hasattr(dbapi_connection, name):
+                getattr(dbapi_connection, name)("utf8mb4")
+        cursor.execute("SET NAMES utf8mb4")
+    cursor.close()
