@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -101,3 +102,39 @@ def test_interrupted_anywhere() -> None:
         assert other.is_closed()
         point += 1
     assert point > 10
+
+
+@pytest.fixture
+def hooks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], None]]:
+    """What the interpreter calls when a thread forks."""
+    hooks: dict[str, Callable[[], None]] = {}
+    monkeypatch.setattr(
+        shared_objects, "register_at_fork", lambda **given: hooks.update(given)
+    )
+    return hooks
+
+
+def test_is_ready_until_the_last_thread_has_forked(
+    hooks: dict[str, Callable[[], None]],
+) -> None:
+    """Also what is shared meanwhile."""
+    ready: set[str] = set()
+    add, discard = ready.add, ready.discard
+    registry = SharedObjects[str](discard, discard, add, discard)
+    registry.acquire("a", lambda: "one")
+    with ThreadPoolExecutor(1) as another:
+        hooks["before"]()
+        another.submit(hooks["before"]).result()
+        registry.acquire("b", lambda: "two")
+        assert ready == {"one", "two"}
+        hooks["after_in_parent"]()
+        assert ready == {"one", "two"}
+        another.submit(hooks["after_in_parent"]).result()
+        assert ready == set()
+        hooks["before"]()
+        another.submit(hooks["before"]).result()
+        hooks["after_in_child"]()  # The other thread is not there.
+        assert ready == set()
+        hooks["before"]()
+        hooks["after_in_parent"]()
+        assert ready == set()

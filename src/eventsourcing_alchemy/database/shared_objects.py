@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from os import register_at_fork
-from threading import Lock, RLock
+from threading import Lock, RLock, get_ident
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class SharedObjects(Generic[T]):
         abandon: makes an object usable in a forked child, which must not touch
             what the parent still uses (connections, threads).
         before_fork: makes an object ready for a fork.
-        after_fork: ends that, in the parent.
+        after_fork: ends that, in the parent, when no other thread forks.
     """
 
     def __init__(
@@ -42,9 +42,11 @@ class SharedObjects(Generic[T]):
         self._is_changing = False
         self._entries: dict[Hashable, Entry[T]] = {}
         self._released: deque[Hashable] = deque()
+        self._before_fork = before_fork
+        self._forking: set[int] = set()
         register_at_fork(
-            before=lambda: self._each(before_fork),
-            after_in_parent=lambda: self._each(after_fork),
+            before=self._begin_fork,
+            after_in_parent=lambda: self._end_fork(after_fork),
             after_in_child=lambda: self._in_child(abandon),
         )
 
@@ -63,7 +65,7 @@ class SharedObjects(Generic[T]):
                 is_user = True
             with entry.lock:
                 if not entry.shared:
-                    entry.shared.append(create())
+                    self._share(entry, create())
                 return entry.shared[0]
         except BaseException:
             if is_user:
@@ -109,6 +111,24 @@ class SharedObjects(Generic[T]):
             entries = list(self._entries.values())
         return [shared for entry in entries for shared in entry.shared]
 
+    def _share(self, entry: Entry[T], shared: T) -> None:
+        with self._lock:
+            if self._forking:
+                self._before_fork(shared)
+            entry.shared.append(shared)
+
+    def _begin_fork(self) -> None:
+        with self._lock:
+            # By thread, not by number: an interrupt may leave out the end.
+            self._forking.add(get_ident())
+            self._each(self._before_fork)
+
+    def _end_fork(self, after_fork: Callable[[T], None]) -> None:
+        with self._lock:
+            self._forking.discard(get_ident())
+            if not self._forking:
+                self._each(after_fork)
+
     def _each(self, call: Callable[[T], None]) -> None:
         with self._lock:
             for entry in self._entries.values():
@@ -118,6 +138,7 @@ class SharedObjects(Generic[T]):
     def _in_child(self, abandon: Callable[[T], None]) -> None:
         # A thread of the parent may have held them.
         self._lock = RLock()
+        self._forking.clear()
         for entry in self._entries.values():
             entry.lock = Lock()
         self._each(abandon)
