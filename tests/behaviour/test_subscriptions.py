@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from threading import Thread
 from threading import enumerate as threads_alive
@@ -30,6 +31,7 @@ from eventsourcing_alchemy import (
     SQLAlchemyFactory,
     metadata,
 )
+from eventsourcing_alchemy.errors import TransientError
 from eventsourcing_alchemy.statements.events import LARGE_STATE
 from eventsourcing_alchemy.subscriptions import following as module
 from eventsourcing_alchemy.subscriptions import notification_reader as notifications
@@ -243,6 +245,29 @@ def test_large_states_are_read_one_by_one(
         assert [next(subscription).state for _ in states] == states
     assert len(seen) == 3
     assert [n.state for n in recorder.select_notifications(1, 10)] == states
+
+
+def test_large_event_that_is_deleted_when_its_page_was_read(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    """It leaves a gap, as others do, unless the server is only behind."""
+    state = b"x" * LARGE_STATE
+    given = [StoredEvent(uuid4(), 1, "topic", state) for _ in range(4)]
+    recorder.insert_events(given)
+    table = metadata.tables["es_events"]
+    with recorder.subscribe() as subscription:
+        assert take(subscription, 1) == [1]
+        with recorder.transaction() as connection:
+            for event in given[1], given[3]:
+                of_event = table.c.originator_id == event.originator_id
+                connection.execute(delete(table).where(of_event))
+        assert subscription.look() is None
+        assert subscription.position == 2
+        assert take(subscription, 1) == [3]
+        recorder.insert_events([replace(given[0], originator_id=uuid4())])
+        assert take(subscription, 1) == [5]
+    with pytest.raises(TransientError, match="is not on this server yet"):
+        recorder.reader.state(6)
 
 
 def test_errors_surface_in_the_thread_that_iterates(

@@ -137,8 +137,8 @@ class Following(Generic[T]):
         """Whether nothing has to be read in addition."""
         return True
 
-    def _whole(self, event: T) -> T:
-        """The event with what has to be read in addition."""
+    def _whole(self, event: T) -> T | None:
+        """The event with what has to be read in addition; None if it was deleted."""
         return event
 
     def __exit__(self, *args: object, **kwargs: Any) -> None:
@@ -208,8 +208,9 @@ class Following(Generic[T]):
         event: T | None = self._page[0]
         if not self._is_whole(self._page[0]):
             event = self._enduring.call(lambda: self._whole(self._page[0]))
-        if event is not None:
-            self._page.popleft()
+            if event is None and self._interruption.is_set():
+                return None
+        self._page.popleft()
         return event
 
     def ready(self, limit: int) -> list[T]:

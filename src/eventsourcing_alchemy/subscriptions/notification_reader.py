@@ -145,18 +145,23 @@ class NotificationReader:
             row = executor.first(recorded_at(self._table), parameters)
         return row_mapping.age(row)
 
-    def state(self, position: int) -> bytes:
-        """The state of the event at a position.
+    def state(self, position: int) -> bytes | None:
+        """The state of an event that was there, None if it was deleted since.
 
         Raises:
-            TransientError: if there is none: another server may be behind.
+            TransientError: if this server is behind the one that has shown the event.
         """
         parameters = {"application": self.name, "position": position}
-        state = self._scalar(state_at(self._table), parameters)
-        if state is None:
-            msg = f"The event at position {position} is not on this server, or not yet"
-            raise TransientError(msg)
-        return bytes(state)
+        statement = state_at(self._table)
+        with self.datastore.statement(self._interruption) as executor:
+            state = executor.scalar(statement, parameters)
+            if state is None:
+                if self._last_position(executor) < position:
+                    msg = f"The event at position {position} is not on this server yet"
+                    raise TransientError(msg)
+                # Again, for it may have arrived in between.
+                state = executor.scalar(statement, parameters)
+        return None if state is None else bytes(state)
 
     def _last_position(self, executor: Executor) -> int:
         parameters = {"application": self.name}

@@ -59,5 +59,6 @@ class SQLAlchemySubscription(
         state: bytes | None = event.state
         return state is not None
 
-    def _whole(self, event: Notification) -> Notification:
-        return replace(event, state=self._reader.state(event.id))
+    def _whole(self, event: Notification) -> Notification | None:
+        state = self._reader.state(event.id)
+        return None if state is None else replace(event, state=state)
