@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -270,6 +271,33 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             factory = stack.enter_context(closing(SQLAlchemyFactory({})))
             recorder = factory.application_recorder()
             assert recorder.insert_events(new_events()) == [1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "shop.db",
+        "file:shop.db?uri=true",
+        "file:a%2520%2523.db?uri=true&mode=rwc",
+        "file:shop.db%3Fmode=rwc?uri=true",
+    ],
+)
+def test_relative_path_when_the_process_changes_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    variables = {"SQLALCHEMY_URL": f"sqlite:///{path}"}
+    with closing(SQLAlchemyFactory(variables)) as factory:
+        recorder = factory.application_recorder()
+        recorder.insert_events(new_events())
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        with recorder.transaction():
+            assert recorder.insert_events(new_events()) == [2]
+        assert recorder.insert_events(new_events()) == [3]
+        with recorder.reading(), ThreadPoolExecutor(1) as threads:
+            assert threads.submit(ids, recorder).result() == [1, 2, 3]
+        assert not list(Path().iterdir())
 
 
 @pytest.mark.parametrize(

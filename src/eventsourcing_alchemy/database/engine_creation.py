@@ -45,7 +45,7 @@ def created_engine(settings: Settings) -> Engine:
         dialect = dialect_for(settings.url.get_backend_name())
         dialect.refuse_url(settings.url, settings.schema)
         options |= dialect.engine_options(settings.url, settings.lock_timeout)
-        return create_engine(settings.url, **options)
+        return create_engine(dialect.absolute(settings.url), **options)
     except ImportError as error:
         raise missing_driver(settings.url.drivername, error) from error
     except (ArgumentError, TypeError, ValueError):

@@ -16,7 +16,7 @@ from eventsourcing_alchemy.dialects.sqlite.beginning import BEGIN, Beginning
 from eventsourcing_alchemy.dialects.sqlite.errors import primary_code
 from eventsourcing_alchemy.dialects.sqlite.fork_guard import ForkGuard
 from eventsourcing_alchemy.dialects.sqlite.kept_connection import KeptConnection
-from eventsourcing_alchemy.dialects.sqlite.paths import path_of
+from eventsourcing_alchemy.dialects.sqlite.paths import path_of, with_absolute_path
 from eventsourcing_alchemy.dialects.sqlite.writer_queue import WriterQueue
 from eventsourcing_alchemy.errors import LockTimeoutError
 
@@ -47,8 +47,7 @@ class SQLiteConnections(Connections):
 
     def absolute(self, url: URL) -> URL:
         """With the absolute path of the file."""
-        path = path_of(url)
-        return url if path is None else url.set(database=str(path))
+        return with_absolute_path(url)
 
     def identity(self, url: URL) -> Hashable:
         """The file, however the URL spells its path."""

@@ -14,7 +14,7 @@ def path_of(url: URL) -> Path | None:
         url: SQLAlchemy's. An option in it says whether it has a URI in SQLite's sense.
     """
     database = url.database or ""
-    if not (database.startswith("file:") and _is_uri(url)):
+    if not _has_uri(url):
         return _absolute(database)
     path, _, query = database.removeprefix("file:").partition("#")[0].partition("?")
     options = {**url.normalized_query, **parse_qs(query)}
@@ -25,11 +25,27 @@ def path_of(url: URL) -> Path | None:
     return _absolute(unquote(path))
 
 
-def _is_uri(url: URL) -> bool:
+def with_absolute_path(url: URL) -> URL:
+    """The same URL wherever the process is, unless the database is in memory.
+
+    Args:
+        url: SQLAlchemy's, which makes only paths absolute that are in no URI.
+    """
+    path = path_of(url)
+    if path is None:
+        return url
+    if not _has_uri(url):
+        return url.set(database=str(path))
+    _, mark, options = str(url.database).partition("#")[0].partition("?")
+    return url.set(database=path.as_uri() + mark + options)
+
+
+def _has_uri(url: URL) -> bool:
     try:
-        return asbool(url.query.get("uri", False))
+        is_uri = asbool(url.query.get("uri", False))
     except ValueError:  # No engine can be made of it, which tells what is wrong.
         return False
+    return is_uri and (url.database or "").startswith("file:")
 
 
 def _absolute(name: str) -> Path | None:
