@@ -549,6 +549,41 @@ def objects_that_are_kept(event: Event) -> None:
 
 
 @style()
+def object_that_core_has_overtaken(event: Event) -> None:
+    with event.view.session(event.tracking) as session:
+        item = session.get(Item, "key") or count(session, "key")
+        event.see(item.n, item.note)
+        session.execute(update(ITEMS).values(note=f"note {event.position}"))
+        item.n += 1
+
+
+@style()
+def object_that_another_session_has_overtaken(event: Event) -> None:
+    with event.view.session(event.tracking) as outer:
+        item = count(outer, "key")
+        event.see(item.n, item.note)
+        outer.flush()
+        with event.view.session() as inner:
+            inner.get_one(Item, "key").note = f"note {event.position}"
+        item.n += 1
+
+
+@style()
+def object_that_another_event_has_overtaken(event: Event) -> None:
+    with event.view.session(event.tracking) as session:
+        if event.position % 3 == 1:
+            item = event.kept["item"] = count(session, "key")
+            session.flush()
+            event.see(item.n, item.note)
+            session.expunge(item)
+        elif event.position % 3 == 2:
+            session.get_one(Item, "key").note = f"note {event.position}"
+        else:
+            session.add(event.kept["item"])
+            event.kept["item"].n += 1
+
+
+@style()
 def objects_that_are_merged(event: Event) -> None:
     with event.view.session(event.tracking) as session:
         merged = session.merge(Item(key=f"key {event.position % 2}", n=event.position))

@@ -61,7 +61,11 @@ class EventSession(Session):
             return self._known(key[0], values)
         with self._rows.reading(table, key):
             found = get(entity, ident)
-        if found is not None and instance_state(found).key != key:
+        if found is None:
+            return None
+        if instance_state(found).key == key:
+            self._rows.remember_read(key, table.exact(vars(found)))
+        else:
             # To the database, another key is the same: that of a row which waits.
             self._rows.execute_waiting()
             self.refresh(found)

@@ -84,9 +84,7 @@ class Flush:
         }
         if not self._rows.collect(statements):
             return False
-        for each in (*self._inserts, *self._updates):
-            values = {**vars(each.instance), **(each.values or {})}
-            self._rows.remember(each.key, each.table.exact(values))
+        self._remember()
         return True
 
     @property
@@ -111,8 +109,17 @@ class Flush:
             return
         with self._rows.writing():
             flush()
-        for each in (*self._inserts, *self._updates):
-            self._rows.remember(each.key, each.table.exact(vars(each.instance)))
+        self._remember()
+
+    def _remember(self) -> None:
+        for each in self._inserts:
+            values = {**vars(each.instance), **(each.values or {})}
+            self._rows.remember(each.key, each.table.exact(values))
+        for each in self._updates:
+            # What else the object has may be older than the row.
+            before = self._rows.read_or_written(each.key)
+            values = {**(before or {}), **(each.values or {})}
+            self._rows.remember(each.key, each.table.exact(values))
 
 
 def _tables(

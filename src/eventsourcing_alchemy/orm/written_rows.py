@@ -20,7 +20,8 @@ class WrittenRows:
 
     Nobody else can change them before it ends. So their values are known, until
     something else is executed in the transaction, and so is that an UPDATE will find
-    them: it waits for others of its kind.
+    them: it waits for others of its kind. The values are those that were read and
+    written since then, whatever else an object has kept that was read before.
 
     Args:
         buffer: has statements wait.
@@ -30,6 +31,7 @@ class WrittenRows:
         self._buffer = buffer
         self._tables: dict[Mapper[Any], MappedTable | None] = {}
         self._rows: dict[Key, Values | None] = {}
+        self._written: set[Key] = set()
         self._waiting: set[Key] = set()
         self._may_others_wait = True
         self._schemas: Any = None
@@ -58,6 +60,7 @@ class WrittenRows:
     def forget(self) -> None:
         """Knows nothing any more: something may have written to the same rows."""
         self._rows.clear()
+        self._written.clear()
         self._waiting.clear()
         self._may_others_wait = True
 
@@ -90,6 +93,10 @@ class WrittenRows:
 
     def values_of(self, key: Key) -> Values | None:
         """The values of a row, by keys of attributes; None if they are not known."""
+        return self._rows.get(key) if key in self._written else None
+
+    def read_or_written(self, key: Key) -> Values | None:
+        """As `values_of()`, but others may have changed it since it was read."""
         return self._rows.get(key)
 
     def reading(self, table: MappedTable, key: Key) -> AbstractContextManager[None]:
@@ -113,8 +120,8 @@ class WrittenRows:
         self._waiting.clear()
         self._may_others_wait = False
 
-    def remember(self, key: Key, values: Values | None) -> None:
-        """Takes note of a row that was written.
+    def remember_read(self, key: Key, values: Values | None) -> None:
+        """Takes note of a row that was read, for the time when it is written.
 
         Args:
             key: of an identity map.
@@ -122,9 +129,19 @@ class WrittenRows:
         """
         self._rows[key] = values
 
+    def remember(self, key: Key, values: Values | None) -> None:
+        """Takes note of a row that was written.
+
+        Args:
+            key: of an identity map.
+            values: as those of `remember_read()`.
+        """
+        self._rows[key] = values
+        self._written.add(key)
+
     def has_written(self, key: Key) -> bool:
         """Whether a row was written before, so that nobody else can change it."""
-        return key in self._rows
+        return key in self._written
 
     def collect(self, statements: Mapping[Key, tuple[Plan, Any]]) -> bool:
         """Has statements wait, all or none; False if they cannot."""
