@@ -20,6 +20,9 @@ from behaviour.orm_tables import (
     Base,
     Checked,
     Child,
+    Coded,
+    CodedPart,
+    CodedWhole,
     Converted,
     Dog,
     Entry,
@@ -645,6 +648,34 @@ def foreign_keys(event: Event) -> None:
         if owner is not None and event.position % 5 == 0:
             session.flush()
             session.delete(owner)
+
+
+@style()
+def cascade_to_another_table(event: Event) -> None:
+    with event.view.session(event.tracking) as session:
+        if event.position == 1:
+            session.add(CodedWhole(id=1, code="a"))
+            session.flush()
+            session.add(CodedPart(id=1, of="a"))
+            return
+        event.see(session.get_one(CodedPart, 1).of)
+        session.get_one(CodedWhole, 1).code = f"a {event.position}"
+
+
+@style()
+def cascade_to_the_same_table(event: Event) -> None:
+    """Some databases refuse it."""
+    with event.view.session(event.tracking) as session:
+        if event.position <= 2:
+            of = "a 1" if event.position == 2 else None
+            code = f"a {event.position}"
+            session.add(Coded(id=3 - event.position, code=code, of=of))
+            return
+        referring = session.get_one(Coded, 1)
+        event.see(referring.of)
+        referring.code = f"c {event.position}"
+        if event.position % 4 == 0:
+            session.get_one(Coded, 2).code = f"b {event.position}"
 
 
 @style()

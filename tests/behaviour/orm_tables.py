@@ -164,6 +164,34 @@ class Linked(Base):
     next_id: Mapped[int | None] = mapped_column(ForeignKey("linked.id"))
 
 
+class Coded(Base):
+    """Refers to a value that may change, in its own table."""
+
+    __tablename__ = "coded"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    code: Mapped[str] = mapped_column(String(50), unique=True)
+    of: Mapped[str | None] = mapped_column(ForeignKey("coded.code", onupdate="CASCADE"))
+
+
+class CodedPart(Base):
+    """Refers to a value that may change, in another table."""
+
+    __tablename__ = "coded_parts"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    of: Mapped[str | None] = mapped_column(
+        ForeignKey("coded_wholes.code", onupdate="CASCADE")
+    )
+
+
+class CodedWhole(Base):
+    __tablename__ = "coded_wholes"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    code: Mapped[str] = mapped_column(String(50), unique=True)
+
+
 class Padded(Base):
     """Some databases return another value than was written."""
 

@@ -17,7 +17,7 @@ _PLAIN_TABLES = text("""
         SELECT FROM pg_trigger AS g
         LEFT JOIN pg_constraint AS f ON f.oid = g.tgconstraint AND f.contype = 'f'
         WHERE g.tgrelid = t.oid AND (
-            f.oid IS NULL OR f.conrelid <> t.oid AND f.confupdtype NOT IN ('a', 'r')))
+            f.oid IS NULL OR f.confrelid = t.oid AND f.confupdtype NOT IN ('a', 'r')))
     AND NOT EXISTS (
         SELECT FROM pg_attribute AS a JOIN pg_type AS y ON y.oid = a.atttypid
         WHERE a.attrelid = t.oid AND y.typtype = 'd')
@@ -32,8 +32,8 @@ _PLAIN_TABLES = text("""
         WHERE (p.pronamespace = 'pg_catalog'::regnamespace AND (
             p.provolatile = 'i' OR p.proname = ANY (:harmless))) IS NOT TRUE)
 """)
-"""Of foreign keys, those that read other tables, or lock them, do nothing else; those
-that write to other tables may run what those have."""
+"""Of foreign keys, those that read tables, or lock them, do nothing else; those that
+write to tables may run what those have."""
 
 
 class PostgreSQLSideEffects(SideEffects):
