@@ -25,6 +25,7 @@ from behaviour.orm_tables import (
     CodedWhole,
     Converted,
     Dog,
+    Doubled,
     Entry,
     Filled,
     Item,
@@ -37,6 +38,7 @@ from behaviour.orm_tables import (
     Parent,
     Partial,
     Position,
+    Unique,
     Versioned,
 )
 from behaviour.workers import DeliberateError
@@ -386,6 +388,26 @@ def missing_row_that_the_next_event_adds(event: Event) -> None:
             session.add(Owned(id=event.position, owner_id=7, n=1))
         else:
             session.add(Owner(id=event.position, n=1))
+
+
+@style()
+def conflict_that_replaces_another_row(event: Event) -> None:
+    n = event.position - (event.position % 4 == 0)
+    with event.view.session(event.tracking) as session:
+        before = session.get(Unique, event.position - 2)
+        event.see(before and before.n)
+        session.add(Unique(id=event.position, n=n))
+
+
+@style()
+def generated_column(event: Event) -> None:
+    with event.view.session(event.tracking) as session:
+        row = session.get(Doubled, event.position % 2)
+        if row is None:
+            session.add(Doubled(id=event.position % 2, n=1))
+        else:
+            event.see(row.twice)
+            row.n += event.position
 
 
 @style()

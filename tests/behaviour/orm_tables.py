@@ -11,6 +11,8 @@ from sqlalchemy import (
     JSON,
     CheckConstraint,
     Column,
+    Connection,
+    FetchedValue,
     Float,
     ForeignKey,
     Integer,
@@ -19,7 +21,9 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    UniqueConstraint,
 )
+from sqlalchemy.event import listens_for
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -190,6 +194,35 @@ class CodedWhole(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     code: Mapped[str] = mapped_column(String(50), unique=True)
+
+
+class Unique(Base):
+    """SQLite deletes another row that has the value."""
+
+    __tablename__ = "unique_rows"
+    __table_args__ = (UniqueConstraint("n", sqlite_on_conflict="REPLACE"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    n: Mapped[int]
+
+
+class Doubled(Base):
+    """Has a column that the database generates, as SQLAlchemy is not told."""
+
+    __tablename__ = "doubled"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    n: Mapped[int]
+    twice: Mapped[int | None] = mapped_column(FetchedValue(), system=True)
+
+
+@listens_for(Doubled.__table__, "after_create")
+def _generate(_table: Table, connection: Connection, **_: Any) -> None:
+    kind = "VIRTUAL" if connection.dialect.name == "sqlite" else "STORED"
+    connection.exec_driver_sql(
+        "ALTER TABLE doubled ADD COLUMN twice INTEGER "
+        f"GENERATED ALWAYS AS (n * 2) {kind}"
+    )
 
 
 class Padded(Base):

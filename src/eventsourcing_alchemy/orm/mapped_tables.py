@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     Column,
     ColumnElement,
+    DefaultClause,
     Dialect,
     Executable,
     Table,
@@ -208,8 +209,8 @@ def _is_plain(attribute: Any) -> bool:
         and isinstance(column, Column)
         and column.onupdate is None
         and column.server_onupdate is None
-        and column.computed is None
-        and column.identity is None
+        # Others may be generated, and anew by each UPDATE.
+        and isinstance(column.server_default, DefaultClause | None)
         and not column.type.should_evaluate_none
         and column.type.bind_expression(bindparam(None)) is None
         and column.type.column_expression(column) is None

@@ -1,4 +1,6 @@
-"""Triggers, cascades, and functions of Python."""
+"""Triggers, cascades, functions of Python, and conflicts that replace or ignore."""
+
+import re
 
 from sqlalchemy import Connection, text
 
@@ -15,14 +17,17 @@ _CASCADES = """
 """
 _FUNCTIONS = text("SELECT DISTINCT name FROM pragma_function_list WHERE NOT builtin")
 
+_ACTS_BY_ITSELF = re.compile(r"create\s+virtual\b|.*\bon\s+conflict\b", re.S)
+"""Of a constraint: another row is deleted, or this one is not written."""
+
 
 class SQLiteSideEffects(SideEffects):
-    """Triggers, cascades, and functions of Python."""
+    """Triggers, cascades, functions of Python, and conflicts that replace or ignore."""
 
     def has_side_effects(
         self, connection: Connection, table: str, schema: str | None
     ) -> bool:
-        """Whether it has triggers, cascades, or calls a function of the connection."""
+        """Whether it has any of these, or is anything else than a table."""
         quoted = connection.dialect.identifier_preparer.quote_identifier
         master = f"{quoted(schema or 'main')}.sqlite_master"
         statements = [
@@ -36,6 +41,6 @@ class SQLiteSideEffects(SideEffects):
         is_table = [kind for kind, _ in found if kind != "index"] == ["table"]
         functions = connection.scalars(_FUNCTIONS).all()
         return not is_table or any(
-            sql.startswith("create virtual") or any(name in sql for name in functions)
+            _ACTS_BY_ITSELF.match(sql) or any(name in sql for name in functions)
             for _, sql in found
         )
