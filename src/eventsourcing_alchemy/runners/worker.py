@@ -18,6 +18,7 @@ from eventsourcing_alchemy.host import (
     Tracking,
 )
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
+from eventsourcing_alchemy.runners.answering import Answering
 from eventsourcing_alchemy.runners.attempts import Attempts
 from eventsourcing_alchemy.runners.batching import Batches, can_share_transactions
 from eventsourcing_alchemy.runners.event_source import EventSource
@@ -82,7 +83,8 @@ class Worker:
         self._last_returned = 0
         self._considered = 0
         self._saved_at = 0.0
-        largest = batch_size if can_share_transactions(projection) else 1
+        can_share = can_share_transactions(projection)
+        largest = batch_size if can_share else 1
         self._watched = WatchedPosition(recorder, application_name)
         forgotten = ForgottenTracking(recorder, application_name)
         self._batches = Batches(
@@ -101,7 +103,7 @@ class Worker:
             store.dialect, store.outage, stopping.wait, self._is_to_stop
         )
         self._attempts = Attempts(
-            self._process,
+            self._process_alone(can_share=can_share),
             recorder,
             application_name,
             policy,
@@ -238,6 +240,14 @@ class Worker:
 
     def _reached(self) -> int:
         return self._recorder.max_tracking_id(self._name) or 0
+
+    def _process_alone(self, *, can_share: bool) -> Callable[[Notification], None]:
+        projection = self._projection
+        if not isinstance(projection, EventSourcedProjection):
+            return self._process
+        return Answering(
+            projection, self._recorder, self._name, self._process, can_share=can_share
+        ).process
 
     def _process(self, notification: Notification) -> None:
         domain_event = self._mapper.to_domain_event(notification)
