@@ -156,6 +156,56 @@ def test_tracked_in_another_thread_or_task(
     assert "another thread or task" in warning
 
 
+def read_in_task(view: Positions) -> Any:
+    async def read() -> Any:
+        return view.all()
+
+    return asyncio.run(read())
+
+
+def read_in_thread_of_task(view: Positions) -> Any:
+    return asyncio.run(asyncio.to_thread(view.all))
+
+
+def read_the_position(view: Positions) -> Any:
+    async def read() -> Any:
+        return view.max_tracking_id(NAME)
+
+    return dict.fromkeys(range(asyncio.run(read()) or 0))
+
+
+def read_and_catch(view: Positions) -> Any:
+    with suppress(ProgrammingError):
+        return read_in_task(view)
+    return {}
+
+
+@pytest.mark.needs(Capability.SHARED)
+@pytest.mark.parametrize(
+    "read",
+    [read_in_task, read_in_thread_of_task, read_the_position, read_and_catch],
+)
+def test_read_in_another_thread_or_task(
+    view: Positions,
+    notifications: Sequence[Notification],
+    batches: Batches,
+    warnings: Callable[[], list[str]],
+    read: Callable[[Positions], Any],
+) -> None:
+    """It would miss the earlier events of the batch."""
+    seen: dict[int, int] = {}
+
+    def process(notification: Notification) -> None:
+        seen[notification.id] = len(read(view))
+        view.note(tracking(notification))
+
+    counts = work_off(batches, notifications, process)
+    assert counts == [1, 0, *[1] * (EVENTS - 1)]
+    assert seen == {position: position - 1 for position in all_once()}
+    (warning,) = warnings()
+    assert "another thread or task" in warning
+
+
 @pytest.mark.needs(Capability.ROW_LOCKS)
 def test_tracked_in_another_transaction(
     view: Positions,

@@ -16,6 +16,7 @@ from eventsourcing_alchemy.database.group_commit import GroupCommit
 from eventsourcing_alchemy.database.joining import (
     current_transaction,
     joinable,
+    transaction_to_read_in,
     verify_transaction,
 )
 from eventsourcing_alchemy.database.retrying import retry
@@ -127,7 +128,7 @@ class SQLAlchemyDatastore:
             InterfaceError: if the datastore is closed.
         """
         self._refuse_if_closed()
-        transaction = current_transaction(self.engine)
+        transaction = transaction_to_read_in(self.engine)
         with (
             translated(),
             self._blocks.connected(transaction, self.engine) as connection,
@@ -219,7 +220,7 @@ class SQLAlchemyDatastore:
             interruption: ends the wait for a connection, or for an answer.
         """
         self._refuse_if_closed()
-        transaction = current_transaction(self.engine)
+        transaction = transaction_to_read_in(self.engine)
         if transaction is not None and interruption is not None:
             transaction = self._blocks.unavoidable(transaction)
         if transaction is None:

@@ -1,6 +1,6 @@
 """Which transaction the calling code, and what is executed on a connection, is in."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from os import register_at_fork
@@ -54,6 +54,31 @@ def current_transaction(engine: Engine) -> OpenTransaction | None:
     return (
         transaction if transaction is not None and transaction.is_joinable() else None
     )
+
+
+def transaction_to_read_in(engine: Engine) -> OpenTransaction | None:
+    """As `current_transaction()`, for what may have to see what it has written.
+
+    Raises:
+        ProgrammingError: if the context is inherited from another thread or task, which
+            is inside a transaction that refuses those who read beside it.
+    """
+    transaction = _in_context.get().get(id(engine))
+    if transaction is None or transaction.is_joinable():
+        return transaction
+    if transaction.is_open():
+        transaction.refuse_reader()
+    return None
+
+
+def refuse_readers(connection: Connection, refuse: Callable[[], None]) -> None:
+    """Refuses those who read beside the transaction of a connection, in its context.
+
+    Args:
+        connection: in a transaction that recorders join.
+        refuse: raises the exception.
+    """
+    _by_connection[connection].refuse_reader = refuse
 
 
 def refuse_around(engine: Engine) -> None:

@@ -75,6 +75,7 @@ class OpenTransaction:
         after_commit: what is to be called then.
         owner: the thread and task that opened it.
         covered: what is hidden by it, from code in its context or of its owner.
+        refuse_reader: is called when code reads that has its context, but cannot join.
 
     Args:
         connection: is in the transaction, or savepoint, that is the transaction.
@@ -101,6 +102,7 @@ class OpenTransaction:
         self._refusal = refusal
         self.owner = current_caller()
         self.covered: list[OpenTransaction] = []
+        self.refuse_reader: Callable[[], None] = lambda: None
         self._savepoint = connection.get_nested_transaction()
         self._transaction = self._savepoint or connection.get_transaction()
         self._has_failed = False

@@ -177,16 +177,16 @@ class EventInBatch:
         self.tracking = self._connection = None
 
     def refuse(self) -> NoReturn:
-        """Refuses to track it elsewhere.
+        """Refuses to track it elsewhere, or to read what the batch has not committed.
 
         Raises:
             ProgrammingError: says why.
         """
         self.is_tracked_elsewhere = True
         msg = (
-            f"{self.tracking} is part of a batch, but process_event() tracks it in a "
-            "transaction of its own, or in another thread or task: construct the "
-            "runner with batch_size=1"
+            f"{self.tracking} is part of a batch, but process_event() tracks it, or "
+            "reads, in a transaction of its own, or in another thread or task: "
+            "construct the runner with batch_size=1"
         )
         raise ProgrammingError(msg)
 

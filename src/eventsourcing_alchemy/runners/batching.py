@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from eventsourcing_alchemy.database.joining import refuse_readers
 from eventsourcing_alchemy.errors import (
     AlreadyProcessedError,
     PositionLostError,
@@ -191,6 +192,7 @@ class Batches:
         began, count, in_batch = monotonic(), 0, self._recorder.in_batch
         with self._recorder.transaction() as connection, self._together(connection):
             options = connection.get_execution_options()
+            refuse_readers(connection, in_batch.refuse)
             for notification in notifications:
                 in_batch.begin(Tracking(self._name, notification.id), connection)
                 process(notification)
