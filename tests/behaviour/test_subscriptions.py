@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
-from threading import Thread
+from threading import Event, Thread
 from threading import enumerate as threads_alive
 from time import monotonic
 from uuid import uuid4
@@ -268,6 +268,29 @@ def test_large_event_that_is_deleted_when_its_page_was_read(
         assert take(subscription, 1) == [5]
     with pytest.raises(TransientError, match="is not on this server yet"):
         recorder.reader.state(6)
+
+
+def test_second_thread_is_refused(
+    recorder: SQLAlchemyApplicationRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events would come twice. The first thread goes on."""
+    waiting = Event()
+
+    def wait(seconds: float) -> str | None:
+        waiting.set()
+        return until_woken(seconds)
+
+    recorder.insert_events(new_events())
+    with ThreadPoolExecutor(1) as threads, recorder.subscribe() as subscription:
+        until_woken = subscription._waiter.wait
+        monkeypatch.setattr(subscription._waiter, "wait", wait)
+        following = threads.submit(take, subscription, 2)
+        assert waiting.wait(10)
+        with pytest.raises(ProgrammingError, match="Another thread is iterating"):
+            subscription.look(0)
+        recorder.insert_events(new_events(2))
+        assert following.result(10) == [1, 2]
+        assert take(subscription, 1) == [3]
 
 
 def test_errors_surface_in_the_thread_that_iterates(

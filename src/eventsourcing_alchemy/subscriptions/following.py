@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections import deque
 from contextlib import ExitStack
+from threading import get_ident
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import finalize
@@ -40,6 +41,12 @@ LONGEST_POLL_WHEN_LISTENING = 5.0
 BEHIND_PATIENCE = 30.0
 """Seconds for which a database may be behind what was read before: another node of a
 cluster, a standby."""
+
+
+_OF_ANOTHER_THREAD = (
+    "Another thread is iterating over this subscription, so events would come twice, "
+    "or in another order: subscribe in each thread, or pass the events on by a queue"
+)
 
 
 class Pages(Protocol[T]):
@@ -100,6 +107,7 @@ class Following(Generic[T]):
             ProgrammingError: if `gt` is beyond the end of the application.
             OperationalError: if the database cannot be reached.
         """
+        self._looking: dict[str, int] = {}
         self._following = reader
         self._datastore = reader.datastore
         self._waiter = Waiter()
@@ -160,6 +168,7 @@ class Following(Generic[T]):
         Raises:
             StopIteration: after `stop()`.
             PersistenceError: if the database cannot be read, and no retry would help.
+            ProgrammingError: if another thread is iterating.
         """
         while not self._has_been_stopped:
             event = self.look()
@@ -198,7 +207,17 @@ class Following(Generic[T]):
 
         Raises:
             PersistenceError: as `next()`.
+            ProgrammingError: while another thread looks.
         """
+        # In one step, and by thread: an interrupt may leave out the end.
+        if self._looking.setdefault("thread", get_ident()) != get_ident():
+            raise ProgrammingError(_OF_ANOTHER_THREAD)
+        try:
+            return self._look(longest_wait)
+        finally:
+            self._looking.clear()
+
+    def _look(self, longest_wait: float | None) -> T | None:
         if not self._page:
             if self._is_at_end:
                 self._wait(longest_wait)
