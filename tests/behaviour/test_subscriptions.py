@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import replace
 from functools import partial
 from threading import Event, Thread
 from threading import enumerate as threads_alive
@@ -264,7 +263,7 @@ def test_large_event_that_is_deleted_when_its_page_was_read(
         assert subscription.look() is None
         assert subscription.position == 2
         assert take(subscription, 1) == [3]
-        recorder.insert_events([replace(given[0], originator_id=uuid4())])
+        recorder.insert_events([StoredEvent(uuid4(), 1, "topic", state)])
         assert take(subscription, 1) == [5]
     with pytest.raises(TransientError, match="is not on this server yet"):
         recorder.reader.state(6)
