@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from eventsourcing.persistence import DataError, StoredEvent, Tracking
@@ -12,8 +14,10 @@ from sqlalchemy import select, update
 
 from backends import Capability
 from behaviour.test_names import NAMES
-from eventsourcing_alchemy import copy, metadata
+from eventsourcing_alchemy import compare, copy, metadata
 from eventsourcing_alchemy.operations.transfer import log, snapshots
+from eventsourcing_alchemy.operations.transfer.layouts import Row
+from eventsourcing_alchemy.operations.transfer.snapshots import Snapshots
 from factories import OpenFactory, construct_factory
 from transfer.histories import history, notifications, recorded, uuids
 from transfer.origins import Env, Origin
@@ -126,6 +130,29 @@ def test_small_pages(
     copied = copy(origin.env, env, "Bank")
     assert (copied.events, copied.snapshots) == (16, 16)
     assert recorded(open_factory) == notifications(events)
+
+
+def test_many_snapshots_of_an_aggregate(
+    origin: Origin, env: Env, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither side reads more than a page of them at a time."""
+    monkeypatch.setattr(snapshots, "PAGE_KEYS", 4)
+    found: list[int] = []
+    read = Snapshots._read
+
+    def count(*args: Any) -> Sequence[Row]:
+        rows = read(*args)
+        found.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(Snapshots, "_read", count)
+    events = history(uuids(3), versions=10)
+    origin.record("Bank", events)
+    origin.snapshot("Bank", events)
+    for copied in (30, 0):
+        assert copy(origin.env, env, "Bank").snapshots == copied
+    assert list(compare(origin.env, env, "Bank")) == []
+    assert max(found) == 4
 
 
 def test_large_states(

@@ -1,6 +1,6 @@
 """The snapshots of an application in one database, by aggregate and version."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -112,9 +112,13 @@ class Snapshots:
         those = {key[:2] for key in keys}
         return [row for row in self._read(ordered, bounds) if row[:2] in those]
 
-    def by_key(self, keys: Collection[Key]) -> Mapping[tuple[Any, int], Row]:
-        """Those of the snapshots that there are, by ID and version."""
-        statement = self._rows.where(*self._where, self._among(keys))
+    def by_key(self, keys: Sequence[Key]) -> Mapping[tuple[Any, int], Row]:
+        """Those of the snapshots that there are, by ID and version.
+
+        Args:
+            keys: in the order of `pages()`, which need not be that of this database.
+        """
+        statement = self._rows.where(*self._where, *self._among(keys))
         return {(row[0], row[1]): row for row in self._read(statement, {})}
 
     def _read_keys(
@@ -143,8 +147,16 @@ class Snapshots:
             )
             return [tuple(row) for row in found]
 
-    def _among(self, keys: Collection[Key]) -> ColumnElement[bool]:
-        return self._id.in_({key.originator_id for key in keys})
+    def _among(self, keys: Sequence[Key]) -> Sequence[ColumnElement[bool]]:
+        """Of an aggregate with many snapshots, the keys may be a small part."""
+        first, last = keys[0], keys[-1]
+        versions = [key.version for key in keys]
+        return (
+            self._id.in_({key.originator_id for key in keys}),
+            self._version.between(min(versions), max(versions)),
+            or_(self._id != first.originator_id, self._version >= first.version),
+            or_(self._id != last.originator_id, self._version <= last.version),
+        )
 
     def _above(self) -> Sequence[ColumnElement[bool]]:
         # The first of two conditions lets databases begin in the midst of an index.
