@@ -150,6 +150,42 @@ def test_gap_that_is_filled(
     assert [each.id for each in recorded(open_factory)] == kept
 
 
+@pytest.mark.parametrize("name", ["Totals", "Bank"])
+def test_others_record_while_a_gap_is_waited_for(
+    peer: Origin, env: Env, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Each time: there is no moment at which the source is as it was before."""
+    events = history(uuids(9), versions=1)
+    peer.record("Bank", events[:3])
+    peer.delete(2)
+    peer.track(name, Tracking("Shop", 1))
+    more = events[3:]
+    monkeypatch.setattr(source, "sleep", lambda _: peer.record("Bank", [more.pop(0)]))
+    copied = copy(peer.env, env, "Bank", [name])
+    assert copied.position >= 3
+    assert copied.positions == {name: {"Shop": 1}}
+
+
+def test_others_record_while_positions_are_read(
+    origin: Origin, env: Env, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A projection of another name records no events of the application."""
+    more = history(uuids(9), versions=1)
+    origin.record("Bank", [more.pop(0)])
+    origin.track("Totals", Tracking("Bank", 1))
+    read = Positions.read
+
+    def read_slowly(positions: Positions) -> Mapping[str, int]:
+        found = read(positions)
+        origin.record("Bank", [more.pop(0)])
+        return found
+
+    monkeypatch.setattr(Positions, "read", read_slowly)
+    copied = copy(origin.env, env, "Bank", ["Totals"])
+    assert copied.position >= 1
+    assert copied.positions == {"Totals": {"Bank": 1}}
+
+
 def test_gap_that_is_filled_too_late(
     peer: Origin, env: Env, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,15 +167,22 @@ class CopyRun:
         self._positions = positions
 
     def _moment(self) -> tuple[int, Mapping[str, Mapping[str, int]]]:
-        """The position of the source, and those of projections at the same moment.
+        """A position up to which nothing appears any more, and those of projections.
 
-        An event-sourced projection commits its events with its position.
+        None of these is beyond it. An event-sourced projection commits its events with
+        its position, so its own have to be of the same moment. Others may go on.
         """
-        head = self._source.head(self._last)
+        names = {each.projection for each in self._projections}
+        is_projection = self._target.name in names
+        log = self._source.log
         while True:
+            before = log.head()
             positions = {each.projection: each.read() for each in self._projections}
-            before, head = head, self._source.head(self._last)
-            if head == before:
+            head = log.head()
+            if is_projection and head != before:
+                continue
+            is_settled = self._source.is_settled(self._last, head)
+            if is_settled or not is_projection:
                 return head, positions
 
     def compare_new_events(self) -> None:

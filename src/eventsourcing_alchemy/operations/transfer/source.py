@@ -68,16 +68,22 @@ class Source:
         counter = self._counter()
         return max(counter, self.log.head())
 
-    def head(self, after: int) -> int:
-        """The last position up to which nothing will appear any more.
+    def is_settled(self, after: int, upto: int) -> bool:
+        """Whether nothing has appeared between two positions, nor will any more.
+
+        Waits where there are gaps between them that may be filled.
 
         Args:
             after: position from which on that matters.
+            upto: the last position that was seen.
         """
-        head = self.log.head()
-        if not self._appends_in_order and self.log.count(after, head) < head - after:
-            self.settle()
-        return head
+        if self._appends_in_order:
+            return True
+        before = self.log.count(after, upto)
+        if before == upto - after:
+            return True
+        self.settle()
+        return self.log.count(after, upto) == before
 
     def settle(self) -> None:
         """Waits for appends that others have overtaken."""
