@@ -1,13 +1,17 @@
 """An engine for which the tables of a view have other names."""
 
-import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Engine, TableClause
+from sqlalchemy import Connection, Engine, TableClause
 
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.other_names import OtherNames
+from eventsourcing_alchemy.operations.rebuild.table_uses import TableUses
+
+_SWITCHES = "eventsourcing_alchemy_switches"
+"""Option of a connection on which the tables in use are replaced."""
 
 
 class _Renaming:
@@ -133,33 +137,33 @@ class _Dialect(_Renaming):
         self, cursor: Any, statement: str, parameters: Any, context: Any = None
     ) -> None:
         """Executes a statement, if it leaves the tables that are in use alone."""
-        self._refuse(statement)
+        self._refuse(statement, context)
         self._default.do_execute(cursor, statement, parameters, context)
 
     def do_executemany(
         self, cursor: Any, statement: str, parameters: Any, context: Any = None
     ) -> None:
         """As `do_execute()`."""
-        self._refuse(statement)
+        self._refuse(statement, context)
         self._default.do_executemany(cursor, statement, parameters, context)
 
     def do_execute_no_params(
         self, cursor: Any, statement: str, context: Any = None
     ) -> None:
         """As `do_execute()`."""
-        self._refuse(statement)
+        self._refuse(statement, context)
         self._default.do_execute_no_params(cursor, statement, context)
 
-    _use: re.Pattern[str]
+    _uses: TableUses
 
-    def _refuse(self, statement: str) -> None:
-        for found in self._use.finditer(statement):
-            name = found[1]
-            if _is_common_table_expression(name, statement):
-                continue
+    def _refuse(self, statement: str, context: Any) -> None:
+        if context is not None and context.execution_options.get(_SWITCHES):
+            return
+        name = self._uses.first(statement)
+        if name is not None:
             msg = (
                 f"Text SQL of the view contains the table name {name!r}, so a rebuild "
-                "would change the table in use: put self.table_name(table) into the "
+                "would use the table in use: put self.table_name(table) into the "
                 "text instead"
             )
             raise ProgrammingError(msg)
@@ -183,7 +187,11 @@ def renamed(engine: Engine, names: OtherNames) -> Engine:
     # Listeners of its own, beside those of the original, which others are using.
     vars(dialect).pop("dispatch", None)
     dialect.dispatch._update(engine.dialect.dispatch, only_propagate=False)  # noqa: SLF001
-    dialect._use = _use_of(names)  # noqa: SLF001
+    dialect._uses = TableUses(  # noqa: SLF001
+        names.names,
+        dialect.identifier_preparer.initial_quote,
+        has_escapes=getattr(dialect, "_backslash_escapes", False),
+    )
     dialect.stored_name = names.stored
     dialect.statement_compiler = _derived(
         _StatementCompiler, dialect.statement_compiler, names
@@ -193,6 +201,20 @@ def renamed(engine: Engine, names: OtherNames) -> Engine:
     dialect.identifier_preparer = preparer
     other.dialect = dialect
     return cast("Engine", other)
+
+
+@contextmanager
+def naming_tables_in_use(connection: Connection) -> Iterator[None]:
+    """Lets SQL use the tables that are in use by their names.
+
+    Args:
+        connection: of such an engine.
+    """
+    connection.execution_options(**{_SWITCHES: True})
+    try:
+        yield
+    finally:
+        connection.execution_options(**{_SWITCHES: False})
 
 
 def _copied(original: Any, mixin: type, names: OtherNames) -> Any:
@@ -205,21 +227,3 @@ def _derived(mixin: type, base: type, names: OtherNames) -> type:
     # SQLAlchemy looks for the second one in each class.
     members = {"names": names, "supports_statement_cache": True}
     return type(f"Renaming{base.__name__}", (mixin, base), members)
-
-
-def _is_common_table_expression(name: str, statement: str) -> bool:
-    """Whether the statement itself defines what it calls by that name."""
-    definition = rf"[\"`]?\b{re.escape(name)}[\"`]?(?:\s*\([^()]*\))?\s+AS\s*\("
-    is_defined = re.search(rf"(?:\bWITH|\bRECURSIVE|,)\s+{definition}", statement, re.I)
-    return is_defined is not None
-
-
-def _use_of(names: OtherNames) -> re.Pattern[str]:
-    """Finds a table by its own name where a statement reads or writes it."""
-    alternatives = "|".join(map(re.escape, sorted(names.names)))
-    return re.compile(
-        r"\b(?:FROM|JOIN|INTO|UPDATE|USING|ONLY|COPY|TRUNCATE(?:\s+TABLE)?)\s+"
-        r"(?:[\w\"`$]+\.)?[\"`]?"
-        rf"({alternatives})(?![\w$])",
-        re.IGNORECASE,
-    )

@@ -16,6 +16,7 @@ from eventsourcing_alchemy.operations.rebuild.rebuild_row import (
     RebuildRow,
     RebuildRows,
 )
+from eventsourcing_alchemy.operations.rebuild.renaming import naming_tables_in_use
 from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewInUse
 from eventsourcing_alchemy.schema.tables import dead_letters, tracking
 
@@ -85,7 +86,8 @@ class Switching:
             goal = self._locked_position(connection)
             self._building.rest(goal)
             self._dialect.limit_lock_waits(connection, waits=True)
-            self._dialect.switch(connection, self._switch(connection))
+            with naming_tables_in_use(connection):
+                self._dialect.switch(connection, self._switch(connection))
             self._move_rows(connection, goal)
             self._rows.end(connection)
 
@@ -140,7 +142,8 @@ class Switching:
         """A connection for statements that commit by themselves."""
         with translated(), self._new.datastore.engine.connect() as connection:
             try:
-                yield connection
+                with naming_tables_in_use(connection):
+                    yield connection
             finally:
                 # Its session has other settings now.
                 connection.invalidate()
