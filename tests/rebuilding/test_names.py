@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
-from eventsourcing.persistence import Tracking
+from eventsourcing.persistence import ProgrammingError, Tracking
 from eventsourcing.projection import Projection
 from sqlalchemy import (
     CheckConstraint,
@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Integer,
     MetaData,
+    Sequence,
     String,
     Table,
     create_engine,
@@ -207,3 +208,72 @@ def test_privileges_stay(env: dict[str, str], backend: Backend) -> None:
     with connected(backend) as connection:
         assert connection.execute(query, table).all() == before
         assert "fillfactor=70" in str(before)
+
+
+class Numbered(Named):
+    metadata: ClassVar[MetaData] = MetaData()
+    numbers = Sequence("numbers", metadata=metadata)
+    parents = Table(
+        "parents",
+        metadata,
+        Column("id", Integer, numbers, primary_key=True),
+        Column("position", Integer),
+    )
+    children = Table(
+        "children",
+        metadata,
+        Column("number", Integer, primary_key=True),
+        Column(LONG[:50], ForeignKey(parents.c.id), nullable=False),
+    )
+
+
+@pytest.mark.needs(Capability.SCHEMAS)
+def test_nobody_gets_other_rights(env: dict[str, str], backend: Backend) -> None:
+    """Not by default either; policies that are switched on let nobody in."""
+    query = text(
+        "SELECT relname, relacl::text, relrowsecurity, relforcerowsecurity, "
+        "relreplident::text FROM pg_class WHERE relkind IN ('r', 'S') AND "
+        "relname ~ '^(parents|children|numbers)' ORDER BY relname"
+    )
+    with connected(backend) as connection:
+        for kind, right in ("TABLES", "INSERT"), ("SEQUENCES", "USAGE"):
+            connection.execute(
+                text(f"ALTER DEFAULT PRIVILEGES GRANT {right} ON {kind} TO PUBLIC")
+            )
+        connection.commit()
+    assert used(env, Numbered, 2) == [1, 2]
+    with connected(backend) as connection:
+        for statement in (
+            "REVOKE INSERT ON parents FROM PUBLIC",
+            "REVOKE USAGE ON children_number_seq FROM PUBLIC",
+            "GRANT SELECT ON numbers TO PUBLIC",
+            "REVOKE USAGE ON numbers FROM PUBLIC",
+            "ALTER TABLE parents ENABLE ROW LEVEL SECURITY",
+            "ALTER TABLE children FORCE ROW LEVEL SECURITY",
+            "ALTER TABLE parents REPLICA IDENTITY FULL",
+            "ALTER TABLE children REPLICA IDENTITY NOTHING",
+        ):
+            connection.execute(text(statement))
+        connection.commit()
+        before = connection.execute(query).all()
+    rebuild_named(env, Numbered)
+    with connected(backend) as connection:
+        assert connection.execute(query).all() == before
+    assert used(env, Numbered, 1) == [1, 2, 3]
+
+
+@pytest.mark.needs(Capability.SCHEMAS)
+def test_publications(env: dict[str, str], backend: Backend) -> None:
+    """Also those that the table is in because all are."""
+    used(env, Numbered, 1)
+    kinds = "TABLE children", "ALL TABLES", "TABLES IN SCHEMA public"
+    for number, published in enumerate(kinds):
+        name = f"published_{number}"
+        with connected(backend) as connection:
+            connection.execute(text(f"CREATE PUBLICATION {name} FOR {published}"))
+            connection.commit()
+        with pytest.raises(ProgrammingError, match=f"old tables: publication {name}"):
+            rebuild_named(env, Numbered)
+        with connected(backend) as connection:
+            connection.execute(text(f"DROP PUBLICATION {name}"))
+            connection.commit()

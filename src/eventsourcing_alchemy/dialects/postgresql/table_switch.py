@@ -1,17 +1,19 @@
 """Tables that are replaced in a transaction, with all that belongs to them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from sqlalchemy import Connection, Table, delete, text
 
 from eventsourcing_alchemy.dialects.base.table_switch import (
     Switch,
-    SwitchedTable,
     TableSwitch,
 )
+from eventsourcing_alchemy.dialects.postgresql.properties import (
+    take_over,
+    take_over_rights,
+)
 from eventsourcing_alchemy.dialects.postgresql.renaming import (
-    SEQUENCES,
     name_in_sql,
     rename_all,
     run,
@@ -53,10 +55,13 @@ _DEPENDENTS = text("""
     WHERE ev_class IN (SELECT oid FROM tables)
     UNION SELECT pg_describe_object('pg_policy'::regclass, oid, 0) FROM pg_policy
     WHERE polrelid IN (SELECT oid FROM tables)
-    UNION SELECT pg_describe_object('pg_publication_rel'::regclass, oid, 0)
-    FROM pg_publication_rel WHERE prrelid IN (SELECT oid FROM tables)
+    UNION SELECT 'publication ' || quote_ident(pubname) FROM pg_publication_tables
+    WHERE to_regclass(format('%I.%I', schemaname, tablename)) IN (
+        SELECT oid FROM tables)
     UNION SELECT pg_describe_object('pg_statistic_ext'::regclass, oid, 0)
     FROM pg_statistic_ext WHERE stxrelid IN (SELECT oid FROM tables)
+    UNION SELECT 'replica identity by an index of table ' || oid::regclass
+    FROM pg_class WHERE oid IN (SELECT oid FROM tables) AND relreplident = 'i'
     UNION SELECT 'inheritance of table ' || inhrelid::regclass FROM pg_inherits
     WHERE inhrelid IN (SELECT oid FROM tables)
     OR inhparent IN (SELECT oid FROM tables)
@@ -75,33 +80,6 @@ _MISSING_RIGHTS = text("""
     FROM unnest(CAST(:ours AS text[])) AS name,
     unnest(CAST(:actions AS text[])) AS action
     WHERE NOT has_table_privilege(name, action)
-""")
-
-_OWNER = text("""
-    SELECT quote_ident(rolname) FROM pg_class JOIN pg_roles ON pg_roles.oid = relowner
-    WHERE pg_class.oid = to_regclass(:name) AND rolname <> current_user
-""")
-_OPTIONS = text("""
-    SELECT array_to_string(reloptions, ', ') FROM pg_class
-    WHERE oid = to_regclass(:name) AND reloptions IS NOT NULL AND to_regclass(:new) IN (
-        SELECT oid FROM pg_class WHERE reloptions IS NULL)
-""")
-_GRANTS = text("""
-    WITH granted AS (
-        SELECT '' AS columns, acl FROM pg_class, aclexplode(relacl) AS acl
-        WHERE oid = to_regclass(:name)
-        UNION ALL SELECT format(' (%I)', o.attname), acl
-        FROM pg_attribute AS o, aclexplode(o.attacl) AS acl
-        WHERE o.attrelid = to_regclass(:name) AND NOT o.attisdropped AND EXISTS (
-            SELECT FROM pg_attribute AS n WHERE n.attrelid = to_regclass(:new)
-            AND n.attname = o.attname AND NOT n.attisdropped))
-    SELECT format('GRANT %s%s ON %s %s TO %s%s', (acl).privilege_type, columns,
-        CASE (SELECT relkind FROM pg_class WHERE oid = to_regclass(:name))
-        WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, CAST(:new AS text),
-        CASE (acl).grantee WHEN 0 THEN 'PUBLIC'
-        ELSE quote_ident(pg_get_userbyid((acl).grantee)) END,
-        CASE WHEN (acl).is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-    FROM granted
 """)
 
 
@@ -165,7 +143,7 @@ class PostgreSQLTableSwitch(TableSwitch):
             for each in switch.present
         ]
         for each in switch.present:
-            _carry_over(connection, each)
+            take_over(connection, each.schema, each.table.name, each.new)
         if before:
             tables = ", ".join(before)
             run(connection, f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
@@ -177,44 +155,13 @@ class PostgreSQLTableSwitch(TableSwitch):
         rename_all(connection, switch, is_old=False)
 
 
-def _carry_over(connection: Connection, each: SwitchedTable) -> None:
-    """Owner, storage parameters and privileges are none of the metadata's."""
-    name, new = (
-        name_in_sql(connection, each.schema, table)
-        for table in (each.table.name, each.new)
-    )
-    both = {"name": name, "new": new}
-    owner = connection.scalar(_OWNER, {"name": name})
-    if owner is not None:
-        run(connection, f"ALTER TABLE {new} OWNER TO {owner}")
-    options = connection.scalar(_OPTIONS, both)
-    if options is not None:
-        run(connection, f"ALTER TABLE {new} SET ({options})")
-    _grant(connection, both)
-    sequences = {
-        column: sequence
-        for sequence, column in connection.execute(SEQUENCES, {"name": new})
-    }
-    for sequence, column in connection.execute(SEQUENCES, {"name": name}).all():
-        if column in sequences:
-            pair = sequence, sequences[column]
-            names = [
-                name_in_sql(connection, each.schema, sequence) for sequence in pair
-            ]
-            _grant(connection, dict(zip(both, names, strict=True)))
-
-
-def _grant(connection: Connection, names: Mapping[str, str]) -> None:
-    for statement in connection.scalars(_GRANTS, names).all():
-        run(connection, statement)
-
-
 def _switch_sequences(connection: Connection, switch: Switch) -> None:
     schema = next((each.schema for each in switch.tables), None)
     for name in switch.sequences:
         before, new = (
             name_in_sql(connection, schema, each) for each in (name, switch.new(name))
         )
+        take_over_rights(connection, before, new)
         if switch.keeps_old:
             old = name_in_sql(connection, None, switch.old(name))
             rename = f"ALTER SEQUENCE IF EXISTS {before} RENAME TO {old}"
