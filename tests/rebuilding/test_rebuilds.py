@@ -36,6 +36,7 @@ from eventsourcing_alchemy import (
     RebuildProgress,
     SQLAlchemyMaterialisedView,
 )
+from eventsourcing_alchemy.dialects.mysql.table_switch import MySQLTableSwitch
 from eventsourcing_alchemy.operations.rebuild import exclusion
 from eventsourcing_alchemy.schema.tables import (
     dead_letters,
@@ -317,6 +318,69 @@ class TestRefused:
             connection.commit()
         with pytest.raises(ProgrammingError, match="trigger"):
             in_use.rebuild()
+
+    @pytest.mark.parametrize("what", ["trigger", "foreign key", "other application"])
+    @pytest.mark.parametrize("is_interrupted", [False, True])
+    def test_what_has_come_since_it_began(
+        self, in_use: InUse, backend: Backend, what: str, is_interrupted: bool
+    ) -> None:
+        def come() -> None:
+            with connected(backend) as connection:
+                if what == "trigger":
+                    statement = "DELETE FROM shop_totals WHERE 1 = 0"
+                    after_each_row(connection, "orders", statement)
+                elif what == "foreign key":
+                    create = f"CREATE TABLE notes (order_id INTEGER, {KEY})"
+                    connection.execute(text(create))
+                else:
+                    row = "orders", "Another", 1
+                    connection.execute(insert(tracking).values(row))
+                connection.commit()
+
+        def interrupt(progress: RebuildProgress) -> None:
+            if progress.phase is RebuildPhase.SWITCHING:
+                come()
+                if is_interrupted:
+                    raise ZeroDivisionError
+
+        before = in_use.content()
+        refused = pytest.raises(ProgrammingError, match=r"trigger|notes|'Another'")
+        with pytest.raises(ZeroDivisionError) if is_interrupted else refused:
+            in_use.rebuild(progress=interrupt)
+        with refused:
+            in_use.rebuild()
+        assert in_use.content() == before
+        with connected(backend) as connection:
+            if what == "foreign key":
+                connection.execute(text("INSERT INTO notes VALUES (1)"))
+                connection.execute(text("DROP TABLE notes"))
+            elif what == "other application":
+                is_other = tracking.c.application_name == "Another"
+                connection.execute(delete(tracking).where(is_other))
+            connection.commit()
+        if what != "trigger":
+            in_use.rebuild()
+        assert in_use.content() == before
+
+    @pytest.mark.needs(Capability.IMPLICIT_COMMIT)
+    def test_foreign_keys_that_the_role_does_not_see(
+        self, in_use: InUse, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of a database on which it has no rights: the old tables stay for them."""
+        before = in_use.content()
+        with connected(backend) as connection:
+            connection.execute(text(f"CREATE TABLE notes (order_id INTEGER, {KEY})"))
+        monkeypatch.setattr(MySQLTableSwitch, "dependents", lambda *_: ())
+        for _ in range(2):
+            with pytest.raises(ProgrammingError, match="in use, but the old ones"):
+                in_use.rebuild()
+        with connected(backend) as connection:
+            connection.execute(text("INSERT INTO notes VALUES (1)"))
+            connection.execute(text("DROP TABLE notes"))
+        in_use.rebuild()
+        with connected(backend) as connection:
+            assert inspect(connection).has_table("orders__old") is False
+        assert in_use.content() == before
 
     @pytest.mark.parametrize("of", ["another view", "the same view", "nobody knows"])
     def test_tables_of_two_projections(

@@ -128,6 +128,14 @@ class TableSwitch:
             waits: whether to wait at all, which makes others wait, too.
         """
 
+    def lock_tables(self, connection: Connection, switch: Switch) -> None:
+        """Has nobody change what hangs on the tables, where that can be had.
+
+        Args:
+            connection: is to switch.
+            switch: the tables.
+        """
+
     def switch(self, connection: Connection, switch: Switch) -> None:
         """Replaces the tables, at once for everybody else.
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import Connection, ForeignKeyConstraint, Table, bindparam, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import AddConstraint
 
 from eventsourcing_alchemy.dialects.base.table_switch import (
@@ -14,9 +15,13 @@ from eventsourcing_alchemy.dialects.base.table_switch import (
     declared_name,
     quoted,
 )
+from eventsourcing_alchemy.host import ProgrammingError
 
 LOCK_WAIT = 1
 """Seconds to wait until nobody uses the tables; meanwhile others wait, too."""
+
+_REFERRED_TO = (1451, 3730)
+"""Errors of tables to which foreign keys refer."""
 
 _VIEWS = text("""
     SELECT concat('view ', table_schema, '.', table_name)
@@ -117,8 +122,6 @@ class MySQLTableSwitch(TableSwitch):
     def finish_switch(self, connection: Connection, switch: Switch) -> None:
         """Drops what was replaced, and gives foreign keys their names."""
         old = [(each.schema, each.old) for each in switch.tables]
-        if not switch.keeps_old:
-            self.drop_tables(connection, old)
         with _without_foreign_keys(connection):
             for schema, name in old:
                 if inspect(connection).has_table(name, schema):
@@ -126,6 +129,39 @@ class MySQLTableSwitch(TableSwitch):
             for each in switch.tables:
                 for key in each.table.foreign_key_constraints:
                     _rename_foreign_key(connection, switch, each, key)
+        if not switch.keeps_old:
+            self._drop_replaced(connection, old)
+
+    def _drop_replaced(
+        self, connection: Connection, tables: Sequence[tuple[str | None, str]]
+    ) -> None:
+        """If nothing hangs on them: what did was renamed with them.
+
+        Raises:
+            ProgrammingError: names what does.
+        """
+        found = self.dependents(connection, tables)
+        try:
+            if not found:
+                # With foreign keys: the role may not see those of other databases.
+                super().drop_tables(connection, tables)
+                return
+        except DBAPIError as error:
+            if not _is_referred_to(error):
+                raise
+            found = [str(error.orig)]
+        msg = (
+            "The rebuilt tables are in use, but the old ones cannot be dropped, "
+            f"because something depends on them: {', '.join(found)}. Drop it, rebuild "
+            "again to drop the old tables, and create it again"
+        )
+        raise ProgrammingError(msg)
+
+
+def _is_referred_to(error: DBAPIError) -> bool:
+    """Whether a foreign key of another table is in the way."""
+    arguments: Sequence[Any] = getattr(error.orig, "args", ())
+    return bool(arguments) and arguments[0] in _REFERRED_TO
 
 
 @contextmanager

@@ -136,23 +136,28 @@ class PostgreSQLTableSwitch(TableSwitch):
         """Below `deadlock_timeout`, so that nobody else is the victim."""
         run(connection, f"SET LOCAL lock_timeout = {LOCK_TIMEOUT}")
 
+    def lock_tables(self, connection: Connection, switch: Switch) -> None:
+        """All of them, from readers too."""
+        if switch.present:
+            tables = ", ".join(_names(connection, switch))
+            run(connection, f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
+
     def switch(self, connection: Connection, switch: Switch) -> None:
-        """Takes the locks of all tables, then drops or renames, then renames."""
-        before = [
-            name_in_sql(connection, each.schema, each.table.name)
-            for each in switch.present
-        ]
+        """Drops or renames those in use, then renames the new ones."""
         for each in switch.present:
             take_over(connection, each.schema, each.table.name, each.new)
-        if before:
-            tables = ", ".join(before)
-            run(connection, f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
-            if switch.keeps_old:
-                rename_all(connection, switch, is_old=True)
-            else:
-                run(connection, f"DROP TABLE {tables}")
+        if switch.keeps_old:
+            rename_all(connection, switch, is_old=True)
+        elif switch.present:
+            run(connection, f"DROP TABLE {', '.join(_names(connection, switch))}")
         _switch_sequences(connection, switch)
         rename_all(connection, switch, is_old=False)
+
+
+def _names(connection: Connection, switch: Switch) -> Sequence[str]:
+    return [
+        name_in_sql(connection, each.schema, each.table.name) for each in switch.present
+    ]
 
 
 def _switch_sequences(connection: Connection, switch: Switch) -> None:

@@ -1,4 +1,4 @@
-"""What is looked for before anything begins."""
+"""What is looked for before anything begins, and again before it is in the way."""
 
 from collections.abc import Sequence
 
@@ -14,19 +14,40 @@ from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewInUse
 from eventsourcing_alchemy.schema import tables
 
 
-def check(in_use: ViewInUse, new: NewView) -> None:
+def check(in_use: ViewInUse, new: NewView, *, is_begun: bool) -> None:
     """Makes sure that the view can be replaced, and nothing else is lost with it.
+
+    Args:
+        in_use: the view in use.
+        new: the new one.
+        is_begun: whether its tables are there already.
 
     Raises:
         ProgrammingError: names what is in the way, and the remedy.
     """
     _check_database(in_use)
-    refuse_shared_tables(in_use)
-    _check_positions(in_use)
     with in_use.recorder.reading() as connection:
+        check_again(connection, in_use, new)
         _check_rights(connection, in_use, new)
-        _check_names(connection, new)
-        _check_dependents(connection, new)
+        if not is_begun:
+            _check_names(connection, new)
+    _check_positions(in_use)
+
+
+def check_again(connection: Connection, in_use: ViewInUse, new: NewView) -> None:
+    """Makes sure that nothing would be lost that may have come meanwhile.
+
+    Args:
+        connection: where to look.
+        in_use: the view in use.
+        new: the new one.
+
+    Raises:
+        ProgrammingError: as `check()`.
+    """
+    refuse_shared_tables(connection, in_use)
+    _check_applications(connection, in_use)
+    _check_dependents(connection, new)
 
 
 def _check_database(in_use: ViewInUse) -> None:
@@ -61,24 +82,22 @@ def _check_positions(in_use: ViewInUse) -> None:
             "call reset()"
         )
         raise ProgrammingError(msg)
-    others = _other_applications(in_use)
-    if others:
-        msg = (
-            f"{in_use} also follows {', '.join(map(repr, others))}, whose events a "
-            "rebuild would lose: use a view of its own for each application"
-        )
-        raise ProgrammingError(msg)
 
 
-def _other_applications(in_use: ViewInUse) -> Sequence[str]:
+def _check_applications(connection: Connection, in_use: ViewInUse) -> None:
     columns = tables.tracking.c
     query = select(columns.application_name).where(
         columns.projection_name == in_use.recorder.name,
         columns.application_name != in_use.application.name,
     )
     options = in_use.recorder.datastore.options
-    with in_use.recorder.reading() as connection:
-        return connection.scalars(query, execution_options=options).all()
+    others = connection.scalars(query, execution_options=options).all()
+    if others:
+        msg = (
+            f"{in_use} also follows {', '.join(map(repr, others))}, whose events a "
+            "rebuild would lose: use a view of its own for each application"
+        )
+        raise ProgrammingError(msg)
 
 
 def _check_names(connection: Connection, new: NewView) -> None:

@@ -210,8 +210,9 @@ class _Rebuild:
         return self._switching.recover(row)
 
     def _built_and_switched(self) -> Outcome:
-        if self._row() is None:
-            check(self._in_use, self._new)
+        row = self._row()
+        check(self._in_use, self._new, is_begun=row is not None)
+        if row is None:
             self._begin()
             self._goal = -NEARLY
         elif not (position := self._building.position):

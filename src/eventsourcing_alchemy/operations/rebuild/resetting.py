@@ -50,7 +50,8 @@ def reset(
             of its tables.
     """
     with view_in_use(application_class, projection_class, view_class, env) as in_use:
-        refuse_shared_tables(in_use)
+        with in_use.recorder.reading() as connection:
+            refuse_shared_tables(connection, in_use)
         recorder, name = in_use.recorder, in_use.application.name
         lease = Lease(recorder.datastore, recorder.name, name)
         if not lease.acquire():

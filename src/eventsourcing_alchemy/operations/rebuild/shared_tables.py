@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from sqlalchemy import MetaData, select
+from sqlalchemy import Connection, MetaData, select
 
 from eventsourcing_alchemy.host import (
     EventSourcedProjection,
@@ -17,7 +17,7 @@ from eventsourcing_alchemy.schema import tables
 from eventsourcing_alchemy.schema.namespaces import default_schema
 
 
-def refuse_shared_tables(in_use: ViewInUse) -> None:
+def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
     """Makes sure that nobody else has any of the tables.
 
     A projection that has a position in the same database and schema may have written
@@ -25,10 +25,14 @@ def refuse_shared_tables(in_use: ViewInUse) -> None:
     position is of a projection that the process does not know, any other view of the
     process may be its.
 
+    Args:
+        connection: where to look.
+        in_use: the view in use.
+
     Raises:
         ProgrammingError: names the tables, and what else has them.
     """
-    schema = _schema(in_use)
+    schema = in_use.recorder.datastore.schema or default_schema(connection)
     names = _names(in_use.view_class.metadata, schema)
     if ours := names & _names(tables.metadata, schema):
         msg = (
@@ -36,7 +40,7 @@ def refuse_shared_tables(in_use: ViewInUse) -> None:
             f"({_listed(ours)}): declare the view's own in another MetaData"
         )
         raise ProgrammingError(msg)
-    here = _other_projections(in_use)
+    here = _other_projections(connection, in_use)
     if not here:
         return
     known = _known_projections()
@@ -52,13 +56,12 @@ def refuse_shared_tables(in_use: ViewInUse) -> None:
             raise ProgrammingError(msg)
 
 
-def _other_projections(in_use: ViewInUse) -> Collection[str]:
+def _other_projections(connection: Connection, in_use: ViewInUse) -> Collection[str]:
     """Names of the others that have a position in the same database and schema."""
     column = tables.tracking.c.projection_name
     query = select(column).distinct().where(column != in_use.recorder.name)
     options = in_use.recorder.datastore.options
-    with in_use.recorder.reading() as connection:
-        return sorted(connection.scalars(query, execution_options=options))
+    return sorted(connection.scalars(query, execution_options=options))
 
 
 def _known_projections() -> dict[str, set[Any]]:
@@ -99,13 +102,6 @@ def _is_same_view(one: type[Any], other: type[Any]) -> bool:
 def _declarer(view_class: type[SQLAlchemyRecorder]) -> type[Any]:
     """The class by which a view has got its tables."""
     return next(each for each in view_class.__mro__ if "metadata" in vars(each))
-
-
-def _schema(in_use: ViewInUse) -> str | None:
-    """The schema of tables for which none is declared."""
-    store = in_use.recorder.datastore
-    with store.reading() as connection:
-        return store.schema or default_schema(connection)
 
 
 Names = set[tuple[str | None, str]]

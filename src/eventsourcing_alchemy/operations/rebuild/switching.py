@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
 from eventsourcing_alchemy.errors import translated
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.building import Building
+from eventsourcing_alchemy.operations.rebuild.checks import check_again
 from eventsourcing_alchemy.operations.rebuild.new_view import NewView
 from eventsourcing_alchemy.operations.rebuild.progress import RebuildPhase
 from eventsourcing_alchemy.operations.rebuild.rebuild_row import (
@@ -73,7 +74,8 @@ class Switching:
 
         Raises:
             PersistenceError: if it has to be tried again, or has been done.
-            ProgrammingError: if the position has gone back meanwhile.
+            ProgrammingError: if the position has gone back meanwhile, or something
+                would be lost with the tables in use.
         """
         self._building.require_lease()
         if self._dialect.switches_in_transaction:
@@ -87,7 +89,10 @@ class Switching:
             self._building.rest(goal)
             self._dialect.limit_lock_waits(connection, waits=True)
             with naming_tables_in_use(connection):
-                self._dialect.switch(connection, self._switch(connection))
+                switch = self._switch(connection)
+                self._dialect.lock_tables(connection, switch)
+                check_again(connection, self._in_use, self._new)
+                self._dialect.switch(connection, switch)
             self._move_rows(connection, goal)
             self._rows.end(connection)
 
@@ -102,6 +107,7 @@ class Switching:
             with self._altering() as connection:
                 self._dialect.limit_lock_waits(connection, waits=waits)
                 switch = self._switch(connection)
+                check_again(connection, self._in_use, self._new)
                 self._locked_position(holding)  # If its connection was lost, not now.
                 self._dialect.switch(connection, switch)
             self._has_switched(holding, goal)
