@@ -8,7 +8,6 @@ from sqlalchemy import Connection, Engine, TableClause
 
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.other_names import OtherNames
-from eventsourcing_alchemy.operations.rebuild.table_uses import TableUses
 
 _SWITCHES = "eventsourcing_alchemy_switches"
 """Option of a connection on which the tables in use are replaced."""
@@ -65,6 +64,14 @@ class _StatementCompiler(_Renaming):
     """Compiles tables, and their columns, by the other names."""
 
     preparer: Any
+    statement: Any
+
+    def visit_textclause(self, textclause: Any, **options: Any) -> str:
+        """Text, if it leaves the tables that are in use alone."""
+        if self.statement is not None:  # Else it is part of DDL, about the new table.
+            _refuse_names(self.names, textclause.text)
+        text: str = self._default.visit_textclause(textclause, **options)
+        return text
 
     def visit_table(self, table: Any, **options: Any) -> str:
         """The other name where the table's own is to be."""
@@ -93,6 +100,16 @@ class _StatementCompiler(_Renaming):
     @property
     def _default(self) -> Any:
         return super()
+
+
+def _refuse_names(names: OtherNames, sql: str) -> None:
+    if (name := names.first_in(sql)) is not None:
+        msg = (
+            f"Text SQL of the view contains the table name {name!r}, so a rebuild "
+            "might use the table in use: put self.table_name(table) into the text "
+            "instead, or use SQLAlchemy's constructs where it is another name"
+        )
+        raise ProgrammingError(msg)
 
 
 class _Dialect(_Renaming):
@@ -154,19 +171,11 @@ class _Dialect(_Renaming):
         self._refuse(statement, context)
         self._default.do_execute_no_params(cursor, statement, context)
 
-    _uses: TableUses
-
     def _refuse(self, statement: str, context: Any) -> None:
-        if context is not None and context.execution_options.get(_SWITCHES):
+        is_compiled = context is not None and context.compiled is not None
+        if is_compiled or (context and context.execution_options.get(_SWITCHES)):
             return
-        name = self._uses.first(statement)
-        if name is not None:
-            msg = (
-                f"Text SQL of the view contains the table name {name!r}, so a rebuild "
-                "would use the table in use: put self.table_name(table) into the "
-                "text instead"
-            )
-            raise ProgrammingError(msg)
+        _refuse_names(self.names, statement)
 
     @property
     def _default(self) -> Any:
@@ -187,11 +196,6 @@ def renamed(engine: Engine, names: OtherNames) -> Engine:
     # Listeners of its own, beside those of the original, which others are using.
     vars(dialect).pop("dispatch", None)
     dialect.dispatch._update(engine.dialect.dispatch, only_propagate=False)  # noqa: SLF001
-    dialect._uses = TableUses(  # noqa: SLF001
-        names.names,
-        dialect.identifier_preparer.initial_quote,
-        has_escapes=getattr(dialect, "_backslash_escapes", False),
-    )
     dialect.stored_name = names.stored
     dialect.statement_compiler = _derived(
         _StatementCompiler, dialect.statement_compiler, names
