@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.output import Output
-from eventsourcing_alchemy.cli.session import AsJson, session_of
+from eventsourcing_alchemy.cli.session import AsJson, Session, session_of
 from eventsourcing_alchemy.errors import ConfigurationError, text_of
 from eventsourcing_alchemy.host import DataError, IntegrityError, PersistenceError
 from eventsourcing_alchemy.operations.declarations import Declaration
@@ -84,7 +84,7 @@ def rebuild_command(
     """
     session = session_of(context)
     output = session.output(as_json=as_json)
-    (declaration,) = session.declared([name])
+    declaration = _declared(session, name)
     lines = ProgressLines(output)
     with _telling_of_events(output):
         rebuild(
@@ -113,7 +113,7 @@ def reset_command(
     """
     session = session_of(context)
     output = session.output(as_json=as_json)
-    (declaration,) = session.declared([name])
+    declaration = _declared(session, name)
     if not yes:
         typer.confirm(f"Delete all rows of the view {name!r}?", abort=True, err=True)
     reset(**_classes(declaration))
@@ -121,6 +121,28 @@ def reset_command(
         output.document("reset", projection=name)
     else:
         output.say(f"{name} is empty.")
+
+
+def _declared(session: Session, name: str) -> Declaration:
+    """A declaration. Of the others, too, the classes are known then.
+
+    Raises:
+        ConfigurationError: if one of them cannot be imported.
+    """
+    (declaration,) = session.declared([name])
+    _classes(declaration)
+    for each in session.declared():
+        try:
+            _classes(each)
+        except Exception as error:
+            is_clear = isinstance(error, ConfigurationError)
+            msg = (
+                f"Cannot tell whether {each.name!r} shares tables with {name!r}: "
+                f"{error if is_clear else text_of(error)}. Mend the declaration, or "
+                "pass a file without it as --config"
+            )
+            raise ConfigurationError(msg) from error
+    return declaration
 
 
 def _classes(declaration: Declaration) -> dict[str, Any]:
