@@ -22,9 +22,17 @@ from eventsourcing_alchemy.schema.validation import LONGEST_NAME
 from eventsourcing_alchemy.upserts.plans import SCHEMAS
 
 
+_REBUILD = " (rebuild)"
+
+
 def name_while_built(name: str) -> str:
     """The name under which a projection is built again."""
-    return other_name(name, " (rebuild)", LONGEST_NAME)
+    return other_name(name, _REBUILD, LONGEST_NAME)
+
+
+def is_name_while_built(name: str) -> bool:
+    """Whether it is the name of a projection that is built again."""
+    return name.endswith(_REBUILD)
 
 
 class NewView:

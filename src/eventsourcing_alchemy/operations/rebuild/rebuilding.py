@@ -27,6 +27,9 @@ from eventsourcing_alchemy.operations.rebuild.rebuild_row import (
     RebuildRows,
 )
 from eventsourcing_alchemy.operations.rebuild.switching import Outcome, Switching
+from eventsourcing_alchemy.operations.rebuild.unknown_projections import (
+    warn_of_unknown_projections,
+)
 from eventsourcing_alchemy.operations.rebuild.view_in_use import (
     AnyApplication,
     ViewClass,
@@ -85,6 +88,7 @@ def rebuild(
         Exception: the error of an event, if the policy is to stop.
     """
     with view_in_use(application_class, projection_class, view_class, env) as in_use:
+        warn_of_unknown_projections(in_use)
         new = NewView(in_use)
         try:
             with alone(in_use, new) as lease:

@@ -1,6 +1,5 @@
 """Tables that are not the view's alone."""
 
-import logging
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -12,13 +11,11 @@ from eventsourcing_alchemy.host import (
     Projection,
 )
 from eventsourcing_alchemy.operations.projected_views import subclasses, view_of
-from eventsourcing_alchemy.operations.rebuild.new_view import name_while_built
+from eventsourcing_alchemy.operations.rebuild.new_view import is_name_while_built
 from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewClass, ViewInUse
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
 from eventsourcing_alchemy.schema import tables
 from eventsourcing_alchemy.schema.namespaces import default_schema
-
-logger = logging.getLogger("eventsourcing_alchemy")
 
 
 def refuse_shared_tables(in_use: ViewInUse) -> None:
@@ -27,7 +24,7 @@ def refuse_shared_tables(in_use: ViewInUse) -> None:
     A projection that has a position in the same database and schema may have written
     to them, if the process knows a view for it with tables of these names. Where a
     position is of a projection that the process does not know, any other view of the
-    process may be its, and so may one that it does not know: the log warns of that.
+    process may be its.
 
     Raises:
         ProgrammingError: names the tables, and what else has them.
@@ -43,7 +40,7 @@ def refuse_shared_tables(in_use: ViewInUse) -> None:
     here = _other_projections(in_use)
     if not here:
         return
-    known = _known_projections()
+    known = known_projections()
     for name, view in _suspects(in_use.view_class, here, known):
         shared = names & _names(view.metadata, schema)
         if shared:
@@ -54,27 +51,18 @@ def refuse_shared_tables(in_use: ViewInUse) -> None:
                 "MetaData of its own, with other names of tables"
             )
             raise ProgrammingError(msg)
-    if unknown := [repr(name) for name in here if name not in known]:
-        logger.warning(
-            "This process has not imported the projections %s, which have processed "
-            "events in this database: if one of their views has tables of %s too, it "
-            "loses their rows",
-            ", ".join(unknown),
-            in_use.view_class.__name__,
-        )
 
 
 def _other_projections(in_use: ViewInUse) -> Collection[str]:
     """Names of the others that have a position in the same database and schema."""
-    query = select(tables.tracking.c.projection_name).distinct()
+    column = tables.tracking.c.projection_name
+    query = select(column).distinct().where(column != in_use.recorder.name)
     options = in_use.recorder.datastore.options
     with in_use.recorder.reading() as connection:
-        names = {*connection.scalars(query, execution_options=options)}
-    rebuilt = {name_while_built(name) for name in (*names, in_use.recorder.name)}
-    return sorted(names - rebuilt - {in_use.recorder.name})
+        return sorted(connection.scalars(query, execution_options=options))
 
 
-def _known_projections() -> dict[str, set[Any]]:
+def known_projections() -> dict[str, set[Any]]:
     """The views, if any, of each projection of the process, by its name."""
     found: dict[str, set[Any]] = {}
     for projection in subclasses(Projection):
@@ -93,6 +81,8 @@ def _suspects(
     """Views that may be used here, with the name of a projection."""
     placed = {view for views in known.values() for view in views}
     for name in here:
+        if is_name_while_built(name):
+            continue
         views = known.get(name, set())
         yield from ((name, view) for view in views)
         # Or it is a variant that the runner was told to use, or declared.
