@@ -13,9 +13,7 @@ from eventsourcing_alchemy.operations.rebuild.rebuild_row import RebuildRows
 from eventsourcing_alchemy.operations.rebuild.shared_tables import (
     refuse_shared_tables,
 )
-from eventsourcing_alchemy.operations.rebuild.unknown_projections import (
-    warn_of_unknown_projections,
-)
+from eventsourcing_alchemy.operations.rebuild.unknown_views import warn_of_unknown
 from eventsourcing_alchemy.operations.rebuild.view_in_use import (
     AnyApplication,
     ViewClass,
@@ -55,7 +53,7 @@ def reset(
     with view_in_use(application_class, projection_class, view_class, env) as in_use:
         refuse_shared_tables(in_use)
         recorder, name = in_use.recorder, in_use.application.name
-        warn_of_unknown_projections(in_use)
+        warn_of_unknown(in_use)
         lease = Lease(recorder.datastore, recorder.name, name)
         if not lease.acquire():
             msg = f"{lease.current_holder()} holds {lease}: stop the runners first"

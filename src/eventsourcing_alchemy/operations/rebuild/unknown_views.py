@@ -1,4 +1,4 @@
-"""Projections that have a position, and of which the process knows nothing else."""
+"""Views of projections of which the process knows nothing but a position."""
 
 import logging
 
@@ -12,8 +12,12 @@ from eventsourcing_alchemy.schema.tables import tracking
 logger = logging.getLogger("eventsourcing_alchemy")
 
 
-def warn_of_unknown_projections(in_use: ViewInUse) -> None:
-    """Tells of those that may have any of the view's tables, for all that is known."""
+def warn_of_unknown(in_use: ViewInUse) -> None:
+    """Tells of projections whose views may have any of the tables, too.
+
+    Args:
+        in_use: the view whose tables are to be replaced, or emptied.
+    """
     query = select(tracking.c.projection_name).distinct()
     options = in_use.recorder.datastore.options
     with in_use.recorder.reading() as connection:
