@@ -41,7 +41,7 @@ class OtherNames:
         self.names = {each.name for each in metadata.tables.values()}
         sequences: Any = getattr(metadata, "_sequences", {})
         self.sequences = {
-            each.name
+            each.name: each.schema
             for each in sequences.values()
             if each.__visit_name__ in self._shared_names
         }
