@@ -74,6 +74,22 @@ def test_a_row_that_the_database_refuses(
     assert "IntegrityError" in result.stderr
 
 
+def test_what_is_wrong_with_no_event(
+    shop: Shop, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not told, nor has an exit code, as if one could not be processed."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no such file")
+
+    command.declare(DECLARED)
+    shop.sell(shop.add("tea"), 5)
+    assert sold(shop) == 5
+    monkeypatch.setattr(SalesProjection, "__init__", fail)
+    with pytest.raises(OSError, match="no such file"):
+        command("rebuild", "sales", code=1)
+
+
 def test_reset(shop: Shop, command: Command) -> None:
     command.declare(DECLARED)
     shop.sell(shop.add("tea"), 5)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from traceback import walk_tb
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from eventsourcing_alchemy.operations.rebuild import (
     rebuild,
     reset,
 )
+from eventsourcing_alchemy.runners.worker import Worker
 from eventsourcing_alchemy.views import SQLAlchemyMaterialisedView
 
 INTERVAL = 1.0
@@ -159,7 +161,7 @@ def _classes(declaration: Declaration) -> dict[str, Any]:
     }
 
 
-_NOT_OF_EVENTS = PersistenceError, ConfigurationError, typer.Exit
+_NOT_OF_EVENTS = PersistenceError, ConfigurationError
 
 
 @contextmanager
@@ -168,13 +170,17 @@ def _telling_of_events(output: Output) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, _NOT_OF_EVENTS) and not _is_of_view(error):
+        if not _is_of_event(error):
             raise
         output.tell(f"Error: an event cannot be processed: {text_of(error)}")
         raise typer.Exit(ExitCode.FOUND) from error
 
 
-def _is_of_view(error: Exception) -> bool:
-    """Whether the database refuses what a projection writes."""
+def _is_of_event(error: Exception) -> bool:
+    """Whether a projection has raised it, or the database refuses what it writes."""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    if all(frame.f_code is not Worker.process_event.__code__ for frame in frames):
+        return False
     is_of_database = isinstance(error.__cause__, SQLAlchemyError)
-    return is_of_database and isinstance(error, DataError | IntegrityError)
+    is_refused = is_of_database and isinstance(error, DataError | IntegrityError)
+    return is_refused or not isinstance(error, _NOT_OF_EVENTS)
