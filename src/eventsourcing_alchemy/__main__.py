@@ -14,6 +14,7 @@ def main() -> None:
     """Runs the command line, or says how to install what it needs."""
     try:
         from eventsourcing_alchemy.cli.app import app
+        from eventsourcing_alchemy.cli.standard_error import drop_lost_messages
         from eventsourcing_alchemy.cli.standard_output import whole_output
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _OF_EXTRA:
@@ -22,6 +23,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     else:
+        drop_lost_messages()
         with whole_output():
             app(prog_name="eventsourcing-alchemy")
         return

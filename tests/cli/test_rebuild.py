@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from eventsourcing.persistence import Tracking
-from sqlalchemy import insert
+from sqlalchemy import create_engine, insert
 
-from backends import Capability
+from backends import Backend, Capability
 from cli.command import Command
 from cli.shop import DECLARED, UNLUCKY, Sales, SalesProjection, Shop
 from eventsourcing_alchemy import PoisonPolicy, SQLAlchemyProjectionRunner
+from eventsourcing_alchemy.schema import tables
 
 pytestmark = pytest.mark.needs(Capability.SHARED)
 
@@ -73,6 +74,22 @@ def test_a_row_that_the_database_refuses(
     assert "IntegrityError" in result.stderr
 
 
+def test_what_is_wrong_with_no_event(
+    shop: Shop, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not told, nor has an exit code, as if one could not be processed."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no such file")
+
+    command.declare(DECLARED)
+    shop.sell(shop.add("tea"), 5)
+    assert sold(shop) == 5
+    monkeypatch.setattr(SalesProjection, "__init__", fail)
+    with pytest.raises(OSError, match="no such file"):
+        command("rebuild", "sales", code=1)
+
+
 def test_reset(shop: Shop, command: Command) -> None:
     command.declare(DECLARED)
     shop.sell(shop.add("tea"), 5)
@@ -81,6 +98,60 @@ def test_reset(shop: Shop, command: Command) -> None:
     (projection,) = command.json("status")["projections"]
     assert projection["position"] == 0
     assert sold(shop) == 5
+
+
+SHARING = """
+from eventsourcing.projection import Projection
+
+from cli.shop import Sales
+from eventsourcing_alchemy import SQLAlchemyMaterialisedView
+
+
+class Summary(SQLAlchemyMaterialisedView):
+    metadata = Sales.metadata
+
+
+class SummaryProjection(Projection[Summary]):
+    name = "summary"
+
+    def process_event(self, domain_event, tracking):
+        self.view.insert_tracking(tracking)
+"""
+"""A module that nobody imports but who uses its projection."""
+
+SHARING_DECLARED = """
+[tool.eventsourcing-alchemy.projections.summary]
+application = "cli.shop:Shop"
+projection = "sharing:SummaryProjection"
+"""
+
+
+def test_tables_of_another_declared_projection(
+    shop: Shop, command_process: Command, backend: Backend
+) -> None:
+    command = command_process
+    (command.directory / "sharing.py").write_text(SHARING, encoding="utf-8")
+    shop.sell(shop.add("tea"), 5)
+    assert sold(shop) == 5
+    engine = create_engine(backend.url)
+    with engine.begin() as connection:
+        connection.execute(insert(tables.tracking).values(("summary", "Shop", 1)))
+    engine.dispose()
+    commands = ("rebuild", "sales"), ("reset", "sales", "--yes")
+    command.declare(DECLARED + SHARING_DECLARED)
+    for each in commands:
+        refused = command(*each, code=5)
+        assert "sharing.Summary has the tables sales too" in refused.stderr
+    command.declare(DECLARED + SHARING_DECLARED.replace("sharing:", "missing:"))
+    for each in commands:
+        refused = command(*each, code=2)
+        assert "whether 'summary' shares tables with 'sales'" in refused.stderr
+        assert "No module named 'missing'" in refused.stderr
+    assert sold(shop) == 5
+    command.declare(DECLARED)
+    for each in commands:
+        told = command(*each)
+        assert "has not imported the projections 'summary'" in told.stderr
 
 
 def test_what_is_refused_for_now(shop: Shop, command: Command) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from traceback import walk_tb
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventsourcing_alchemy.cli.exit_codes import ExitCode
 from eventsourcing_alchemy.cli.output import Output
-from eventsourcing_alchemy.cli.session import AsJson, session_of
+from eventsourcing_alchemy.cli.session import AsJson, Session, session_of
 from eventsourcing_alchemy.errors import ConfigurationError, text_of
 from eventsourcing_alchemy.host import DataError, IntegrityError, PersistenceError
 from eventsourcing_alchemy.operations.declarations import Declaration
@@ -20,6 +21,7 @@ from eventsourcing_alchemy.operations.rebuild import (
     rebuild,
     reset,
 )
+from eventsourcing_alchemy.runners.worker import Worker
 from eventsourcing_alchemy.views import SQLAlchemyMaterialisedView
 
 INTERVAL = 1.0
@@ -84,7 +86,7 @@ def rebuild_command(
     """
     session = session_of(context)
     output = session.output(as_json=as_json)
-    (declaration,) = session.declared([name])
+    declaration = _declared(session, name)
     lines = ProgressLines(output)
     with _telling_of_events(output):
         rebuild(
@@ -113,7 +115,7 @@ def reset_command(
     """
     session = session_of(context)
     output = session.output(as_json=as_json)
-    (declaration,) = session.declared([name])
+    declaration = _declared(session, name)
     if not yes:
         typer.confirm(f"Delete all rows of the view {name!r}?", abort=True, err=True)
     reset(**_classes(declaration))
@@ -121,6 +123,28 @@ def reset_command(
         output.document("reset", projection=name)
     else:
         output.say(f"{name} is empty.")
+
+
+def _declared(session: Session, name: str) -> Declaration:
+    """A declaration. Of the others, too, the classes are known then.
+
+    Raises:
+        ConfigurationError: if one of them cannot be imported.
+    """
+    (declaration,) = session.declared([name])
+    _classes(declaration)
+    for each in session.declared():
+        try:
+            _classes(each)
+        except Exception as error:
+            is_clear = isinstance(error, ConfigurationError)
+            msg = (
+                f"Cannot tell whether {each.name!r} shares tables with {name!r}: "
+                f"{error if is_clear else text_of(error)}. Mend the declaration, or "
+                "pass a file without it as --config"
+            )
+            raise ConfigurationError(msg) from error
+    return declaration
 
 
 def _classes(declaration: Declaration) -> dict[str, Any]:
@@ -137,7 +161,7 @@ def _classes(declaration: Declaration) -> dict[str, Any]:
     }
 
 
-_NOT_OF_EVENTS = PersistenceError, ConfigurationError, typer.Exit
+_NOT_OF_EVENTS = PersistenceError, ConfigurationError
 
 
 @contextmanager
@@ -146,13 +170,17 @@ def _telling_of_events(output: Output) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, _NOT_OF_EVENTS) and not _is_of_view(error):
+        if not _is_of_event(error):
             raise
         output.tell(f"Error: an event cannot be processed: {text_of(error)}")
         raise typer.Exit(ExitCode.FOUND) from error
 
 
-def _is_of_view(error: Exception) -> bool:
-    """Whether the database refuses what a projection writes."""
+def _is_of_event(error: Exception) -> bool:
+    """Whether a projection has raised it, or the database refuses what it writes."""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    if all(frame.f_code is not Worker.process_event.__code__ for frame in frames):
+        return False
     is_of_database = isinstance(error.__cause__, SQLAlchemyError)
-    return is_of_database and isinstance(error, DataError | IntegrityError)
+    is_refused = is_of_database and isinstance(error, DataError | IntegrityError)
+    return is_refused or not isinstance(error, _NOT_OF_EVENTS)

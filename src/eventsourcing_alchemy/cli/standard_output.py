@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BufferedWriter, RawIOBase, TextIOWrapper
 from typing import Any, BinaryIO
 
@@ -65,14 +65,15 @@ def _opened() -> StandardOutput:
     # None, where the process began without one.
     given: TextIOWrapper | None = sys.stdout  # type: ignore[assignment]
     return StandardOutput(
-        _refusing() if given is None else _buffered(given.buffer),
+        _refusing() if given is None else buffered(given.buffer),
         encoding=None if given is None else given.encoding,
         errors="backslashreplace",
         line_buffering=given is not None and given.line_buffering,
     )
 
 
-def _buffered(binary: Any) -> Any:
+def buffered(binary: Any) -> Any:
+    """What is below a text file, with a buffer."""
     # With PYTHONUNBUFFERED, nobody else would write the rest of what is written partly.
     return BufferedWriter(binary) if isinstance(binary, RawIOBase) else binary
 
@@ -84,5 +85,4 @@ def _refusing() -> BinaryIO:
 
 def _tell(message: str) -> None:
     if sys.stderr is not None:  # Closed, too.
-        with suppress(OSError):
-            sys.stderr.write(f"{message}\n")
+        sys.stderr.write(f"{message}\n")

@@ -31,7 +31,7 @@ class Switch:
     Attributes:
         tables: those that others refer to first.
         present: of them, those that there are to be replaced.
-        sequences: names of those that the view declares.
+        sequences: schema and name of those that the view declares.
         new: the name of an index, a constraint or a sequence while it is built.
         old: the name of one that was replaced.
         dialect: SQLAlchemy's, by which names are those that the view declares.
@@ -40,7 +40,7 @@ class Switch:
 
     tables: Sequence[SwitchedTable]
     present: Sequence[SwitchedTable]
-    sequences: Collection[str]
+    sequences: Sequence[tuple[str | None, str]]
     new: Callable[[str], str]
     old: Callable[[str], str]
     dialect: Dialect
@@ -77,7 +77,7 @@ class TableSwitch:
 
         Args:
             connection: where to look.
-            tables: schema and name of each.
+            tables: schema and name of each; also of sequences, with shared names.
         """
         return ()
 
@@ -91,7 +91,7 @@ class TableSwitch:
 
         Args:
             connection: of the role.
-            tables: schema and name of each.
+            tables: schema and name of each; also of sequences, with shared names.
             ours: tables whose rows it is to change.
         """
         return ()

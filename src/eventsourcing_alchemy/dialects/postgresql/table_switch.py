@@ -69,7 +69,8 @@ _DEPENDENTS = text("""
 """)
 
 _MISSING_RIGHTS = text("""
-    SELECT 'the ownership of table ' || oid::regclass FROM pg_class
+    SELECT CASE relkind WHEN 'S' THEN 'the ownership of sequence '
+    ELSE 'the ownership of table ' END || oid::regclass FROM pg_class
     WHERE oid IN (
         SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name)
     AND NOT pg_has_role(relowner, 'USAGE')
@@ -161,8 +162,7 @@ def _names(connection: Connection, switch: Switch) -> Sequence[str]:
 
 
 def _switch_sequences(connection: Connection, switch: Switch) -> None:
-    schema = next((each.schema for each in switch.tables), None)
-    for name in switch.sequences:
+    for schema, name in switch.sequences:
         before, new = (
             name_in_sql(connection, schema, each) for each in (name, switch.new(name))
         )

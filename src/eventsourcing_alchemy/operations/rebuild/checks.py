@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
-from eventsourcing_alchemy.dialects.base.table_switch import SwitchedTable
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.new_view import NewView
 from eventsourcing_alchemy.operations.rebuild.shared_tables import (
@@ -122,7 +121,7 @@ def _check_rights(connection: Connection, in_use: ViewInUse, new: NewView) -> No
         (store.schema, each.name)
         for each in (tables.tracking, tables.dead_letters, tables.rebuilds)
     ]
-    missing = store.dialect.missing_rights(connection, _names_of(new.tables), ours)
+    missing = store.dialect.missing_rights(connection, new.replaced, ours)
     if missing:
         msg = (
             f"This database role lacks {', '.join(missing)}: rebuild as the role that "
@@ -132,14 +131,10 @@ def _check_rights(connection: Connection, in_use: ViewInUse, new: NewView) -> No
 
 
 def _check_dependents(connection: Connection, new: NewView) -> None:
-    found = new.datastore.dialect.dependents(connection, _names_of(new.tables))
+    found = new.datastore.dialect.dependents(connection, new.replaced)
     if found:
         msg = (
             "The rebuild would lose what depends on the old tables: "
             f"{', '.join(found)}. Drop them, rebuild, and create them again"
         )
         raise ProgrammingError(msg)
-
-
-def _names_of(switched: Sequence[SwitchedTable]) -> list[tuple[str | None, str]]:
-    return [(each.schema, each.table.name) for each in switched]

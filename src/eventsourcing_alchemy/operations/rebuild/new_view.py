@@ -21,10 +21,17 @@ from eventsourcing_alchemy.schema.namespaces import default_schema
 from eventsourcing_alchemy.schema.validation import LONGEST_NAME
 from eventsourcing_alchemy.upserts.plans import SCHEMAS
 
+_REBUILD = " (rebuild)"
+
 
 def name_while_built(name: str) -> str:
     """The name under which a projection is built again."""
-    return other_name(name, " (rebuild)", LONGEST_NAME)
+    return other_name(name, _REBUILD, LONGEST_NAME)
+
+
+def is_name_while_built(name: str) -> bool:
+    """Whether it is the name of a projection that is built again."""
+    return name.endswith(_REBUILD)
 
 
 class NewView:
@@ -64,6 +71,21 @@ class NewView:
         ]
 
     @cached_property
+    def sequences(self) -> Sequence[tuple[str | None, str]]:
+        """Schema and name of each that is replaced with the tables."""
+        schemas = self.datastore.schemas
+        return [
+            (schemas.get(schema, schema) or self.schema, name)
+            for name, schema in sorted(self.names.sequences.items())
+        ]
+
+    @property
+    def replaced(self) -> Sequence[tuple[str | None, str]]:
+        """Schema and name of each table, and sequence, that is in use."""
+        tables = [(each.schema, each.table.name) for each in self.tables]
+        return [*tables, *self.sequences]
+
+    @cached_property
     def declaration(self) -> str:
         """A digest of all that is declared, to tell if it has changed."""
         dialect = self.datastore.engine.dialect
@@ -81,7 +103,7 @@ class NewView:
         return Switch(
             tables=self.tables,
             present=[each for each in self.tables if self._is_there(connection, each)],
-            sequences=sorted(self.names.sequences),
+            sequences=self.sequences,
             new=self.names.new,
             old=self.names.old,
             dialect=self._plain,
@@ -107,9 +129,9 @@ class NewView:
     ) -> None:
         """Drops tables of a former rebuild, and sequences."""
         self.datastore.dialect.drop_tables(connection, tables)
-        for name in self.names.sequences:
-            sequence = DeclaredSequence(self.names.new(name), schema=self.schema)
-            if self._plain.has_sequence(connection, sequence.name, self.schema):
+        for schema, name in self.sequences:
+            sequence = DeclaredSequence(self.names.new(name), schema=schema)
+            if self._plain.has_sequence(connection, sequence.name, schema):
                 connection.execute(DropSequence(sequence))
 
     def empty_but_used(self, in_use: SQLAlchemyDatastore) -> Sequence[str]:

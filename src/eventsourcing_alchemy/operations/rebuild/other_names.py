@@ -54,7 +54,7 @@ class OtherNames:
         self._in_text = _pattern(self.names, dialect)
         sequences: Any = getattr(metadata, "_sequences", {})
         self.sequences = {
-            each.name
+            each.name: each.schema
             for each in sequences.values()
             if each.__visit_name__ in self._shared_names
         }

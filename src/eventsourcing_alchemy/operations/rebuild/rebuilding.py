@@ -27,6 +27,7 @@ from eventsourcing_alchemy.operations.rebuild.rebuild_row import (
     RebuildRows,
 )
 from eventsourcing_alchemy.operations.rebuild.switching import Outcome, Switching
+from eventsourcing_alchemy.operations.rebuild.unknown_views import warn_of_unknown
 from eventsourcing_alchemy.operations.rebuild.view_in_use import (
     AnyApplication,
     ViewClass,
@@ -85,6 +86,7 @@ def rebuild(
         Exception: the error of an event, if the policy is to stop.
     """
     with view_in_use(application_class, projection_class, view_class, env) as in_use:
+        warn_of_unknown(in_use)
         new = NewView(in_use)
         try:
             with alone(in_use, new) as lease:
@@ -244,9 +246,6 @@ class _Rebuild:
         # First what is to be created, so that it is found.
         with self._new.datastore.transaction() as connection:
             self._rows.begin(connection, row)
-        self._create()
-
-    def _create(self) -> None:
         with self._new.datastore.migrating() as connection:
             self._new.create(connection)
 

@@ -13,6 +13,7 @@ from eventsourcing_alchemy.operations.rebuild.rebuild_row import RebuildRows
 from eventsourcing_alchemy.operations.rebuild.shared_tables import (
     refuse_shared_tables,
 )
+from eventsourcing_alchemy.operations.rebuild.unknown_views import warn_of_unknown
 from eventsourcing_alchemy.operations.rebuild.view_in_use import (
     AnyApplication,
     ViewClass,
@@ -53,6 +54,7 @@ def reset(
         with in_use.recorder.reading() as connection:
             refuse_shared_tables(connection, in_use)
         recorder, name = in_use.recorder, in_use.application.name
+        warn_of_unknown(in_use)
         lease = Lease(recorder.datastore, recorder.name, name)
         if not lease.acquire():
             msg = f"{lease.current_holder()} holds {lease}: stop the runners first"

@@ -11,6 +11,7 @@ from eventsourcing_alchemy.host import (
     Projection,
 )
 from eventsourcing_alchemy.operations.projected_views import subclasses, view_of
+from eventsourcing_alchemy.operations.rebuild.new_view import is_name_while_built
 from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewClass, ViewInUse
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
 from eventsourcing_alchemy.schema import tables
@@ -43,7 +44,7 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
     here = _other_projections(connection, in_use)
     if not here:
         return
-    known = _known_projections()
+    known = known_projections()
     for name, view in _suspects(in_use.view_class, here, known):
         shared = names & _names(view.metadata, schema)
         if shared:
@@ -64,7 +65,7 @@ def _other_projections(connection: Connection, in_use: ViewInUse) -> Collection[
     return sorted(connection.scalars(query, execution_options=options))
 
 
-def _known_projections() -> dict[str, set[Any]]:
+def known_projections() -> dict[str, set[Any]]:
     """The views, if any, of each projection of the process, by its name."""
     found: dict[str, set[Any]] = {}
     for projection in subclasses(Projection):
@@ -83,11 +84,13 @@ def _suspects(
     """Views that may be used here, with the name of a projection."""
     placed = {view for views in known.values() for view in views}
     for name in here:
-        yield from ((name, view) for view in known.get(name, ()))
-    for name in here:
-        if known.get(name):
+        if is_name_while_built(name):
             continue
-        for view in subclasses(SQLAlchemyRecorder):
+        views = known.get(name, set())
+        yield from ((name, view) for view in views)
+        # Or it is a variant that the runner was told to use, or declared.
+        bases = views or {SQLAlchemyRecorder}
+        for view in (found for base in bases for found in subclasses(base)):
             if view not in placed and not _is_same_view(view, view_class):
                 yield name, view
 

@@ -1,0 +1,74 @@
+"""Tables that another projection may have, which the process may know or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from eventsourcing.persistence import ProgrammingError
+from eventsourcing.projection import Projection
+from sqlalchemy import MetaData, insert
+
+from backends import Backend, Capability
+from eventsourcing_alchemy import SQLAlchemyMaterialisedView
+from eventsourcing_alchemy.schema.tables import tracking
+from rebuilding.in_use import InUse, connected
+from rebuilding.shop import Orders
+
+pytestmark = pytest.mark.needs(Capability.SHARED)
+
+
+class Base(SQLAlchemyMaterialisedView):
+    """Has no tables; runners are told to use a variant."""
+
+
+class BaseProjection(Projection[Base]):
+    name = "base"
+
+    def process_event(self, domain_event: object, tracking: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def variant() -> Iterator[type[Base]]:
+    class Variant(Base):
+        metadata = Orders.metadata
+
+    yield Variant
+    Variant.metadata = MetaData()  # The class stays, in the other tests, too.
+
+
+def process(backend: Backend, projection: str) -> None:
+    """As if a projection had processed an event."""
+    with connected(backend) as connection:
+        connection.execute(insert(tracking).values((projection, "Shop", 1)))
+        connection.commit()
+
+
+@pytest.mark.usefixtures("variant")
+def test_variant_that_a_runner_uses(in_use: InUse, backend: Backend) -> None:
+    process(backend, BaseProjection.name)
+    for refused in (in_use.rebuild, in_use.reset):
+        with pytest.raises(ProgrammingError, match=r"'base' has .*Variant has the t"):
+            refused()
+
+
+def test_projection_that_is_not_imported(
+    in_use: InUse, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("elsewhere", "elsewhere (rebuild)", BaseProjection.name):
+        process(backend, name)
+    for reported in (in_use.rebuild, in_use.reset):
+        caplog.clear()
+        reported()
+        (warning,) = (each for each in caplog.messages if "not imported" in each)
+        assert "the projections 'elsewhere', which" in warning
+
+
+def test_rebuild_that_was_interrupted(
+    in_use: InUse, backend: Backend, variant: type[Base]
+) -> None:
+    """Its position is of no projection that may have another view."""
+    process(backend, "elsewhere (rebuild)")
+    assert variant.metadata is Orders.metadata
+    in_use.rebuild()
