@@ -25,12 +25,12 @@ def check(in_use: ViewInUse, new: NewView, *, is_begun: bool) -> None:
         ProgrammingError: names what is in the way, and the remedy.
     """
     _check_database(in_use)
+    _check_positions(in_use)
     with in_use.recorder.reading() as connection:
         check_again(connection, in_use, new)
         _check_rights(connection, in_use, new)
         if not is_begun:
             _check_names(connection, new)
-    _check_positions(in_use)
 
 
 def check_again(connection: Connection, in_use: ViewInUse, new: NewView) -> None:
