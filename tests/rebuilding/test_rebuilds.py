@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from eventsourcing.persistence import (
     DataError,
+    IntegrityError,
     OperationalError,
     ProgrammingError,
     Tracking,
@@ -38,6 +39,7 @@ from eventsourcing_alchemy import (
 )
 from eventsourcing_alchemy.dialects.mysql.table_switch import MySQLTableSwitch
 from eventsourcing_alchemy.operations.rebuild import exclusion
+from eventsourcing_alchemy.operations.rebuild.switching import Switching
 from eventsourcing_alchemy.schema.tables import (
     dead_letters,
     leases,
@@ -172,6 +174,37 @@ class TestInterrupted:
         assert in_use.content() == before
         with connected(backend) as connection:
             assert differences(connection) == []
+
+
+@pytest.mark.parametrize("is_in_switch", [False, True])
+def test_what_was_built_is_dropped_by_hand(
+    in_use: InUse,
+    backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+    is_in_switch: bool,
+) -> None:
+    """After the rebuild was killed: it is not taken for what is in use."""
+
+    def kill(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    def kill_before(progress: RebuildProgress) -> None:
+        if progress.phase is RebuildPhase.SWITCHING:
+            kill()
+
+    before = in_use.content()
+    with monkeypatch.context() as patch:
+        if is_in_switch:
+            patch.setattr(Switching, "_switch", kill)
+        with pytest.raises(ZeroDivisionError):
+            in_use.rebuild(progress=None if is_in_switch else kill_before)
+    with connected(backend) as connection:
+        for table in reversed(Orders.metadata.sorted_tables):
+            connection.execute(text(f"DROP TABLE {table.name}__new"))
+        connection.execute(update(Orders.lines).values(amount=99))
+        connection.commit()
+    in_use.rebuild()
+    assert in_use.content() == before
 
 
 def test_two_at_once(
@@ -519,6 +552,32 @@ class TestReset:
             for table in (*Orders.metadata.sorted_tables, tracking, dead_letters):
                 assert connection.execute(select(table)).all() == []
         in_use.catch_up()
+        assert in_use.content() == before
+
+    @pytest.mark.needs(Capability.SERVER)
+    def test_rows_that_refer_to_it(self, in_use: InUse, backend: Backend) -> None:
+        """What their foreign keys say is done."""
+        with connected(backend) as connection:
+            for statement in (
+                f"CREATE TABLE notes (order_id INTEGER, {KEY} ON DELETE CASCADE)",
+                "INSERT INTO notes VALUES (1)",
+            ):
+                connection.execute(text(statement))
+            connection.commit()
+        in_use.reset()
+        in_use.catch_up()
+        with connected(backend) as connection:
+            assert connection.scalar(text("SELECT count(*) FROM notes")) == 0
+            for statement in (
+                "DROP TABLE notes",
+                f"CREATE TABLE notes (order_id INTEGER, {KEY})",
+                "INSERT INTO notes SELECT min(id) FROM orders",
+            ):
+                connection.execute(text(statement))
+            connection.commit()
+        before = in_use.content()
+        with pytest.raises(IntegrityError):
+            in_use.reset()
         assert in_use.content() == before
 
     def test_refuses_while_a_copy_works(self, in_use: InUse) -> None:

@@ -62,15 +62,12 @@ class MySQLTableSwitch(TableSwitch):
     ) -> Sequence[str]:
         """Views, triggers, and foreign keys of other tables."""
         quote = connection.dialect.identifier_preparer.quote_identifier
-        names = [name for _, name in tables]
-        found: list[str] = []
+        found = [*_foreign_keys_of_others(connection, tables)]
         for schema, name in tables:
             parameters = {"schema": schema, "table": name}
             parts = {"quoted": f"{quote(name)}"}
             found += connection.scalars(_VIEWS, parts).all()
             found += connection.scalars(_TRIGGERS, parameters).all()
-            keys = connection.scalars(_FOREIGN_KEYS, {**parameters, "tables": names})
-            found += keys.all()
         return found
 
     def missing_rights(
@@ -102,7 +99,16 @@ class MySQLTableSwitch(TableSwitch):
             super().drop_tables(connection, tables)
 
     def empty_tables(self, connection: Connection, tables: Sequence[Table]) -> None:
-        """Without foreign keys, which are checked at each row."""
+        """Without foreign keys, which are checked at each row.
+
+        But with those of other tables, whose rows would refer to nothing.
+        """
+        options = connection.get_execution_options()
+        schemas = options.get("schema_translate_map") or {}
+        places = [(schemas.get(each.schema, each.schema), each.name) for each in tables]
+        if _foreign_keys_of_others(connection, places):
+            super().empty_tables(connection, tables)
+            return
         with _without_foreign_keys(connection):
             super().empty_tables(connection, tables)
 
@@ -162,6 +168,20 @@ def _is_referred_to(error: DBAPIError) -> bool:
     """Whether a foreign key of another table is in the way."""
     arguments: Sequence[Any] = getattr(error.orig, "args", ())
     return bool(arguments) and arguments[0] in _REFERRED_TO
+
+
+def _foreign_keys_of_others(
+    connection: Connection, tables: Sequence[tuple[str | None, str]]
+) -> Sequence[str]:
+    """Of tables that are none of these, but refer to them."""
+    names = [name for _, name in tables]
+    return [
+        found
+        for schema, name in tables
+        for found in connection.scalars(
+            _FOREIGN_KEYS, {"schema": schema, "table": name, "tables": names}
+        )
+    ]
 
 
 @contextmanager

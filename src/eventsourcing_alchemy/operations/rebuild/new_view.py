@@ -113,11 +113,21 @@ class NewView:
     def _is_there(self, connection: Connection, each: SwitchedTable) -> bool:
         return self._plain.has_table(connection, each.table.name, each.schema)
 
+    def is_complete(self) -> bool:
+        """Whether all of its tables are there, under their other names."""
+        with self.datastore.reading() as connection:
+            return all(
+                self._plain.has_table(connection, each.new, each.schema)
+                for each in self.tables
+            )
+
     def is_switched(self, connection: Connection) -> bool:
-        """Whether none of its tables has its other name any more."""
-        return not any(
-            self._plain.has_table(connection, each.new, each.schema)
-            for each in self.tables
+        """Whether its tables have replaced others, which are still there."""
+        has_table = self._plain.has_table
+        return any(
+            has_table(connection, each.old, each.schema) for each in self.tables
+        ) and not any(
+            has_table(connection, each.new, each.schema) for each in self.tables
         )
 
     def create(self, connection: Connection) -> None:

@@ -217,8 +217,9 @@ class _Rebuild:
         if row is None:
             self._begin()
             self._goal = -NEARLY
-        elif not (position := self._building.position):
-            self._endure(self._undo)  # Not all of it may have been created.
+        elif not (position := self._building.position) or not self._new.is_complete():
+            # Not all of it may have been created, or somebody has dropped it.
+            self._endure(self._undo)
             self._begin()
         else:
             logger.warning(
