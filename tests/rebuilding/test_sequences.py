@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from backends import Backend, Capability
 from eventsourcing_alchemy import (
+    RebuildProgress,
     SQLAlchemyMaterialisedView,
     SQLAlchemyProjectionRunner,
     rebuild,
@@ -94,10 +95,14 @@ def _schema(backend: Backend) -> None:
     execute(backend, "CREATE SCHEMA reports")
 
 
+def interrupt(_: RebuildProgress) -> None:
+    raise ZeroDivisionError
+
+
 def test_in_another_schema(env: dict[str, str]) -> None:
     assert used(env) == [1]
     with pytest.raises(ZeroDivisionError):
-        rebuild(**arguments(env), progress=lambda _: 1 // 0)
+        rebuild(**arguments(env), progress=interrupt)
     rebuild(**arguments(env), restart=True)
     rebuild(**arguments(env), keep_old=True)
     assert used(env) == [1, 2]

@@ -1,7 +1,5 @@
 """What is looked for before anything begins, and again before it is in the way."""
 
-from collections.abc import Sequence
-
 from sqlalchemy import Connection, select
 
 from eventsourcing_alchemy.host import ProgrammingError
