@@ -110,6 +110,12 @@ def in_thread(view: Positions) -> Iterator[Process]:
 
 
 @contextmanager
+def in_thread_by_another_view(view: Positions) -> Iterator[Process]:
+    with in_thread(Positions(view.datastore, view.name)) as process:
+        yield process
+
+
+@contextmanager
 def in_task(view: Positions) -> Iterator[Process]:
     async def process(notification: Notification) -> None:
         view.note(tracking(notification))
@@ -138,7 +144,10 @@ def without_a_view(view: Positions) -> Iterator[Process]:
         yield process
 
 
-@pytest.mark.parametrize("elsewhere", [in_thread, in_task, in_a_block, without_a_view])
+@pytest.mark.parametrize(
+    "elsewhere",
+    [in_thread, in_thread_by_another_view, in_task, in_a_block, without_a_view],
+)
 def test_tracked_in_another_thread_or_task(
     view: Positions,
     notifications: Sequence[Notification],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from eventsourcing_alchemy import (
     SQLAlchemyProjectionRunner,
     errors,
 )
+from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from positions import Positions
 
 pytestmark = pytest.mark.needs(Capability.SHARED)
@@ -78,7 +79,8 @@ def overtaken(view: Positions, tracking: Tracking, error: Exception | None) -> N
     try:
         in_savepoint(view, tracking, error)
     except RuntimeError:
-        Positions(view.datastore, view.name).note(tracking)
+        with closing(SQLAlchemyDatastore(view.datastore.settings)) as datastore:
+            Positions(datastore, view.name).note(tracking)
         raise
 
 
@@ -128,6 +130,20 @@ class InTwoParts(Projection[Positions]):
             type(self).second_part(self.view)
 
 
+class InTwoViews(InTwoParts):
+    """Two objects of one name have one position."""
+
+    name = "in_two_views"
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+        if tracking.notification_id % 2:
+            Positions(self.view.datastore, self.view.name).note(tracking)
+            if tracking.notification_id == self.fails_at:
+                type(self).second_part(self.view)
+        else:
+            super().process_event(domain_event, tracking)
+
+
 def run(
     env: dict[str, str],
     projection_class: type[Projection[Positions]] = InTwoParts,
@@ -148,29 +164,33 @@ def second_part(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.usefixtures("second_part")
+@pytest.mark.parametrize("projection_class", [InTwoParts, InTwoViews])
 @pytest.mark.parametrize("batch_size", [1, 500])
 def test_is_a_failure_not_the_work_of_another_copy(
-    env: dict[str, str], batch_size: int
+    env: dict[str, str], batch_size: int, projection_class: type[InTwoParts]
 ) -> None:
     InTwoParts.fails_at = 3
     with Parcels(env) as parcels:
         last = parcels.send(5)
-    runner = run(env, batch_size=batch_size)
+    runner = run(env, projection_class, batch_size=batch_size)
     with pytest.raises((IntegrityError, errors.CannotConnectError)), runner:
         runner.wait(last, timeout=10)
     assert runner.view.all() == {1: 1, 2: 1, 3: 1}
-    with run(env, batch_size=batch_size) as runner:
+    with run(env, projection_class, batch_size=batch_size) as runner:
         runner.wait(last, timeout=10)
         assert runner.view.all() == dict.fromkeys(range(1, 6), 1)
 
 
 @pytest.mark.usefixtures("second_part")
-def test_becomes_a_dead_letter_that_can_be_retried(env: dict[str, str]) -> None:
+@pytest.mark.parametrize("projection_class", [InTwoParts, InTwoViews])
+def test_becomes_a_dead_letter_that_can_be_retried(
+    env: dict[str, str], projection_class: type[InTwoParts]
+) -> None:
     InTwoParts.fails_at = 3
     with Parcels(env) as parcels:
         last = parcels.send(5)
     policy = PoisonPolicy(attempts=3, backoff=QUICK, dead_letter=True)
-    with run(env, poison=policy) as runner:
+    with run(env, projection_class, poison=policy) as runner:
         runner.wait(last, timeout=10)
         assert runner.view.all() == dict.fromkeys(range(1, 6), 1)
         (letter,) = runner.dead_letters.select()

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from socket import SHUT_RDWR, socket
 from threading import Event
 from typing import Any, ClassVar, TypeAlias
@@ -476,6 +477,43 @@ def test_what_is_not_about_the_event_is_no_dead_letter(
         runner.run_forever(timeout=10)
     assert script.tried == [1, 1]
     assert runner.dead_letters.select() == []
+
+
+class Mistyped(Noting):
+    """Gives a value of another type at the second event."""
+
+    name = "mistyped"
+    statement: ClassVar[str]
+    value: ClassVar[object]
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:  # noqa: ARG002
+        value = self.value if tracking.notification_id == 2 else 1
+        with self.view.processing(tracking) as connection:
+            connection.execute(text(self.statement), {"value": value})
+
+
+@pytest.mark.parametrize(
+    ("statement", "value"),
+    [
+        ("UPDATE positions SET times = :value", True),
+        ("UPDATE positions SET times = times + :value", True),
+        ("SELECT coalesce(times, :value) FROM positions", True),
+        ("SELECT CAST(:value AS DECIMAL)", date(2026, 1, 1)),
+        ("SELECT :value IS NULL", None),
+        ("SELECT :value + :value", "text"),
+    ],
+)
+def test_value_of_another_type_is_about_the_event(
+    parcels: Parcels, run: Run, statement: str, value: object
+) -> None:
+    """Where the database refuses it. Some take it."""
+    Mistyped.statement, Mistyped.value = statement, value
+    for _ in range(3):
+        last = parcels.send()
+    policy = PoisonPolicy(attempts=2, backoff=QUICK, dead_letter=True)
+    runner = run(Mistyped, poison=policy)
+    runner.wait(last, timeout=10)
+    assert {each.notification_id for each in runner.dead_letters.select()} <= {2}
 
 
 def test_stops_while_it_retries(parcels: Parcels, run: Run, script: Script) -> None:

@@ -358,6 +358,41 @@ def test_caught_failure_within_the_caller_s_transaction(
     assert recorder.insert_events(new_events()) == [2]
 
 
+def test_failure_within_a_savepoint_that_nobody_ends(
+    recorder: SQLAlchemyApplicationRecorder, tracker: SQLAlchemyTrackingRecorder
+) -> None:
+    events = new_events()
+    recorder.insert_events(events)
+
+    def carry_on() -> None:
+        with recorder.transaction() as connection:
+            tracker.insert_tracking(Tracking("upstream", 1))
+            connection.begin_nested()
+            with suppress(DeliberateError), recorder.transaction():
+                recorder.insert_events(new_events(2))
+                raise DeliberateError
+
+    with pytest.raises(ProgrammingError, match="everything is rolled back"):
+        carry_on()
+    assert tracker.max_tracking_id("upstream") is None
+    assert recorder.insert_events(new_events()) == [2]
+
+
+@pytest.mark.filterwarnings("ignore:nested transaction already deassociated")
+def test_outer_savepoint_contains_a_failure_within_one_that_nobody_ends(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    with recorder.transaction() as connection:
+        recorder.insert_events(new_events())
+        outer = connection.begin_nested()
+        connection.begin_nested()
+        with suppress(DeliberateError), recorder.transaction():
+            recorder.insert_events(new_events(2))
+            raise DeliberateError
+        outer.rollback()
+    assert ids(recorder) == [1]
+
+
 def test_failure_within_a_savepoint_that_is_released(
     recorder: SQLAlchemyApplicationRecorder, tracker: SQLAlchemyTrackingRecorder
 ) -> None:

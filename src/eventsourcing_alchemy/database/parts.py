@@ -3,9 +3,10 @@
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, NestedTransaction, event
+from sqlalchemy import Connection, Engine, event
 
 from eventsourcing_alchemy.database.joining import current_transaction
+from eventsourcing_alchemy.database.savepoints import names_around
 
 
 class Part:
@@ -21,7 +22,7 @@ class Part:
 
     def __init__(self, connection: Connection) -> None:
         self.is_undone = False
-        self.savepoints = _savepoints(connection)
+        self.savepoints = names_around(connection.get_nested_transaction())
 
 
 _going_on: WeakKeyDictionary[Connection, list[Part]] = WeakKeyDictionary()
@@ -69,13 +70,3 @@ _LISTENERS = {
     "rollback_twophase": _note_rollback,
     "rollback_savepoint": _note_rollback_to,
 }
-
-
-def _savepoints(connection: Connection) -> set[str]:
-    names = set()
-    savepoint: NestedTransaction | None = connection.get_nested_transaction()
-    while savepoint is not None:
-        # They have no public names; the tests run at both ends of SQLAlchemy's range.
-        names.add(savepoint._savepoint)  # noqa: SLF001
-        savepoint = savepoint._previous_nested  # noqa: SLF001
-    return names

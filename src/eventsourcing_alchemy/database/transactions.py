@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, NestedTransaction, event
 
 from eventsourcing_alchemy.database.callers import current_caller
+from eventsourcing_alchemy.database.savepoints import names_around
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.base.marks import Mark
 from eventsourcing_alchemy.dialects.base.transactions import BEFORE_A_STATEMENT
@@ -22,8 +23,8 @@ from eventsourcing_alchemy.resilience.inheritance import leave_connection_to_par
 
 _FAILED = (
     "A part of this transaction failed, and your code caught the exception, so "
-    "everything is rolled back. Put connection.begin_nested() around a part that may "
-    "fail alone"
+    "everything is rolled back. Put 'with connection.begin_nested():' around a part "
+    "that may fail alone"
 )
 
 ENDED = (
@@ -107,7 +108,9 @@ class OpenTransaction:
         self._transaction = self._savepoint or connection.get_transaction()
         self._has_failed = False
         self._open_parts = 0
-        self._failed_parts: set[NestedTransaction] = set()
+        self._failed_parts: list[set[str]] = []
+        """By the savepoints that contain one, as long as none is rolled back."""
+        self._hears_of_rollbacks = False
         self._is_lost = False
         self._is_left = False
         self._is_of_parent = False
@@ -155,8 +158,8 @@ class OpenTransaction:
         except BaseException:
             if savepoint is None or savepoint is self._savepoint:
                 self._has_failed = True
-            else:
-                self._fail_with_release_of(savepoint)
+            elif savepoint.is_active:
+                self._fail_unless_undone(savepoint)
             raise
         finally:
             self._open_parts -= 1
@@ -165,14 +168,14 @@ class OpenTransaction:
         if self._is_left:
             raise ProgrammingError(_OUTLIVED)
 
-    def _fail_with_release_of(self, savepoint: NestedTransaction) -> None:
-        if not self._failed_parts:
-            event.listen(self.connection, "release_savepoint", self._note_release)
-        self._failed_parts.add(savepoint)
+    def _fail_unless_undone(self, savepoint: NestedTransaction) -> None:
+        if not self._hears_of_rollbacks:
+            event.listen(self.connection, "rollback_savepoint", self._note_rollback)
+            self._hears_of_rollbacks = True
+        self._failed_parts.append(names_around(savepoint))
 
-    def _note_release(self, connection: Connection, *_: Any) -> None:
-        if connection.get_nested_transaction() in self._failed_parts:
-            self._has_failed = True
+    def _note_rollback(self, _: Connection, name: str, *__: Any) -> None:
+        self._failed_parts = [each for each in self._failed_parts if name not in each]
 
     def look(self) -> bool:
         """Whether the transaction is known to have ended; remembers that it has."""
@@ -231,7 +234,8 @@ class OpenTransaction:
         self.verify()
         if self._open_parts:
             raise ProgrammingError(_OUTLIVED)
-        if self._has_failed or dialect.is_aborted(self.connection):
+        has_failed = self._has_failed or self._failed_parts
+        if has_failed or dialect.is_aborted(self.connection):
             raise ProgrammingError(_FAILED)
         if not self._mark.is_kept():
             raise TransactionEndedError(ENDED)
@@ -244,9 +248,9 @@ class OpenTransaction:
         """
         self._is_left = True
         self.covered.clear()
-        if self._failed_parts:  # The connection may be the caller's, and live on.
-            event.remove(self.connection, "release_savepoint", self._note_release)
-            self._failed_parts.clear()
+        if self._hears_of_rollbacks:  # The connection may be the caller's, and live on.
+            event.remove(self.connection, "rollback_savepoint", self._note_rollback)
+            self._hears_of_rollbacks = False
         if self.writes and self.owner != current_caller():
             raise ProgrammingError(_ELSEWHERE)
 

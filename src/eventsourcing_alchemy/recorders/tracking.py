@@ -19,8 +19,8 @@ from eventsourcing_alchemy.host import (
     WaitInterruptedError,
 )
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
-from eventsourcing_alchemy.recorders.known_positions import KnownPositions
-from eventsourcing_alchemy.recorders.tracking_modes import EventInBatch, current_mode
+from eventsourcing_alchemy.recorders.shared_tracking import shared_tracking
+from eventsourcing_alchemy.recorders.tracking_modes import current_mode
 from eventsourcing_alchemy.resilience.error_classification import (
     ErrorKind,
     error_kind_of,
@@ -62,10 +62,10 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
     def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
         super().__init__(datastore, name)
         self._topic = (datastore.database, "tracking", name)
-        self._committed: dict[str, tuple[int, Part | None]] = {}
-        """By application, the position that this object recorded last, and in what."""
-        self.known = KnownPositions(name)
-        self.in_batch = EventInBatch()
+        shared = shared_tracking(datastore, name)
+        self._committed = shared.committed
+        self.known = shared.known
+        self.in_batch = shared.in_batch
         self.target = target_of(
             tables.tracking, datastore.engine.dialect, datastore.schemas
         )
@@ -139,13 +139,13 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
 
     def _note(self, tracking: Tracking, part: Part | None) -> None:
         name, position = tracking.application_name, tracking.notification_id
-        self._committed[name] = position, part
+        self._committed.note(tracking, part)
         if part is None:
             self.known.expect(name, position)
         hints.wake(self._topic)
 
     def has_committed(self, tracking: Tracking) -> bool | None:
-        """Whether this object itself has recorded the position, and nobody else.
+        """Whether a recorder of this datastore has recorded the position.
 
         Args:
             tracking: the application's name, and the position; not one before the last.
@@ -153,14 +153,11 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         Returns:
             None if only the database knows: the caller has not committed yet, say.
         """
-        position, part = self._committed.get(tracking.application_name, (0, None))
-        if position != tracking.notification_id or (part and part.is_undone):
-            return False
-        return True if part is None else None
+        return self._committed.has(tracking)
 
     def forget_committed(self, application_name: str) -> None:
         """Has `has_committed()` tell about the time from now on."""
-        self._committed.pop(application_name, None)
+        self._committed.forget(application_name)
 
     def _advance(self, executor: Executor, tracking: Tracking) -> None:
         # Each statement decides by itself, so they may be transactions of their own.

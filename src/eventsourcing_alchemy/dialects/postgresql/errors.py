@@ -8,6 +8,7 @@ from eventsourcing_alchemy.resilience.error_classification import ErrorKind
 
 _PROGRAM_LIMIT_EXCEEDED = "54000"
 _FEATURE_NOT_SUPPORTED = "0A000"
+_UNDEFINED_FUNCTION = "42883"
 
 _KINDS = {
     "55P03": ErrorKind.CONFLICT,  # lock_not_available
@@ -19,6 +20,12 @@ _KINDS = {
     "25006": ErrorKind.OUTAGE,  # read_only_sql_transaction: of a former primary
     "25P03": ErrorKind.OUTAGE,  # idle_in_transaction_session_timeout
     "25P04": ErrorKind.OUTAGE,  # transaction_timeout
+    # Of class 42, those that depend on the types of the parameters, thus on one event.
+    "42725": ErrorKind.LASTING,  # ambiguous_function
+    "42804": ErrorKind.LASTING,  # datatype_mismatch
+    "42846": ErrorKind.LASTING,  # cannot_coerce
+    "42P08": ErrorKind.LASTING,  # ambiguous_parameter
+    "42P18": ErrorKind.LASTING,  # indeterminate_datatype
 }
 
 
@@ -53,16 +60,25 @@ class PostgreSQLErrors(Errors):
             )  # The next try does without, while the queue is full.
         if state == _FEATURE_NOT_SUPPORTED and is_of_stale_plan(error):
             return ErrorKind.CONFLICT  # The next try prepares it anew.
+        if state == _UNDEFINED_FUNCTION and is_of_operator(error):
+            return ErrorKind.LASTING  # A function may be missing; operators are not.
         return _KINDS.get(state) or super().error_kind(error)
 
 
 def is_of_stale_plan(error: BaseException) -> bool:
-    """Whether somebody altered a table of a prepared statement.
+    """Whether somebody altered a table of a prepared statement."""
+    return _is_of_function(error, "RevalidateCachedQuery")
 
-    By the function that says so, because the text depends on `lc_messages`.
-    """
+
+def is_of_operator(error: BaseException) -> bool:
+    """Whether there is no operator for operands of such types."""
+    return _is_of_function(error, "op_error")
+
+
+def _is_of_function(error: BaseException, name: str) -> bool:
+    """Whether a function of the server says so: the text depends on `lc_messages`."""
     function = getattr(getattr(error, "diag", None), "source_function", None)
-    return "RevalidateCachedQuery" in (function or str(error))  # The text of pg8000.
+    return name in (function or str(error))  # The text of pg8000.
 
 
 def _kind_of_connection_error(error: BaseException) -> ErrorKind:
