@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import pytest
 from eventsourcing.persistence import (
     DataError,
-    IntegrityError,
     OperationalError,
     ProgrammingError,
     Tracking,
@@ -552,32 +551,6 @@ class TestReset:
             for table in (*Orders.metadata.sorted_tables, tracking, dead_letters):
                 assert connection.execute(select(table)).all() == []
         in_use.catch_up()
-        assert in_use.content() == before
-
-    @pytest.mark.needs(Capability.SERVER)
-    def test_rows_that_refer_to_it(self, in_use: InUse, backend: Backend) -> None:
-        """What their foreign keys say is done."""
-        with connected(backend) as connection:
-            for statement in (
-                f"CREATE TABLE notes (order_id INTEGER, {KEY} ON DELETE CASCADE)",
-                "INSERT INTO notes VALUES (1)",
-            ):
-                connection.execute(text(statement))
-            connection.commit()
-        in_use.reset()
-        in_use.catch_up()
-        with connected(backend) as connection:
-            assert connection.scalar(text("SELECT count(*) FROM notes")) == 0
-            for statement in (
-                "DROP TABLE notes",
-                f"CREATE TABLE notes (order_id INTEGER, {KEY})",
-                "INSERT INTO notes SELECT min(id) FROM orders",
-            ):
-                connection.execute(text(statement))
-            connection.commit()
-        before = in_use.content()
-        with pytest.raises(IntegrityError):
-            in_use.reset()
         assert in_use.content() == before
 
     def test_refuses_while_a_copy_works(self, in_use: InUse) -> None:

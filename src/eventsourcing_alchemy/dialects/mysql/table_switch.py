@@ -99,16 +99,24 @@ class MySQLTableSwitch(TableSwitch):
             super().drop_tables(connection, tables)
 
     def empty_tables(self, connection: Connection, tables: Sequence[Table]) -> None:
-        """Without foreign keys, which are checked at each row.
+        """Without foreign keys where no order would do: each row is checked by itself.
 
-        But with those of other tables, whose rows would refer to nothing.
+        Raises:
+            ProgrammingError: if those of other tables would not be checked either.
         """
+        if not _is_circular(tables):
+            super().empty_tables(connection, tables)
+            return
         options = connection.get_execution_options()
         schemas = options.get("schema_translate_map") or {}
         places = [(schemas.get(each.schema, each.schema), each.name) for each in tables]
-        if _foreign_keys_of_others(connection, places):
-            super().empty_tables(connection, tables)
-            return
+        if found := _foreign_keys_of_others(connection, places):
+            msg = (
+                "Tables that refer to themselves, or to each other, cannot be emptied "
+                f"while others refer to them: {', '.join(found)}. Drop the foreign "
+                "keys, delete the rows, and create the foreign keys again"
+            )
+            raise ProgrammingError(msg)
         with _without_foreign_keys(connection):
             super().empty_tables(connection, tables)
 
@@ -182,6 +190,17 @@ def _foreign_keys_of_others(
             _FOREIGN_KEYS, {"schema": schema, "table": name, "tables": names}
         )
     ]
+
+
+def _is_circular(tables: Sequence[Table]) -> bool:
+    """Whether one refers to itself, or to one that is before it."""
+    emptied: set[Table] = set()
+    for table in tables:
+        emptied.add(table)
+        referred = {key.referred_table for key in table.foreign_key_constraints}
+        if not emptied.isdisjoint(referred):
+            return True
+    return False
 
 
 @contextmanager
