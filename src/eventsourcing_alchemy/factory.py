@@ -6,6 +6,7 @@ from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.database.scoped_sessions import ScopedSessionDatastore
 from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.host import (
+    Application,
     DCBInfrastructureFactory,
     Environment,
     EnvType,
@@ -26,6 +27,7 @@ from eventsourcing_alchemy.settings import Settings, Variables
 
 R = TypeVar("R", bound=SQLAlchemyRecorder)
 A = TypeVar("A", bound=RegisteredRecorder)
+B = TypeVar("B", bound=SQLAlchemyApplicationRecorder)
 T = TypeVar("T", bound=SQLAlchemyTrackingRecorder)
 
 
@@ -84,7 +86,7 @@ class SQLAlchemyFactory(
         recorder_class = self._class(
             self.APPLICATION_RECORDER_TOPIC, self.application_recorder_class
         )
-        return self._registered(recorder_class(self.datastore, name=self.env.name))
+        return self._of_application(recorder_class(self.datastore, name=self.env.name))
 
     @overload
     def tracking_recorder(self, tracking_recorder_class: type[T]) -> T: ...
@@ -113,7 +115,7 @@ class SQLAlchemyFactory(
         recorder_class = self._class(
             self.PROCESS_RECORDER_TOPIC, self.process_recorder_class
         )
-        return self._registered(recorder_class(self.datastore, name=self.env.name))
+        return self._of_application(recorder_class(self.datastore, name=self.env.name))
 
     def dcb_recorder(self) -> SQLAlchemyDCBRecorder:
         """Returns the recorder of an application with events that have tags."""
@@ -135,6 +137,11 @@ class SQLAlchemyFactory(
     def _class(self, variable: str, default: type[R]) -> type[R]:
         topic = self.env.get(variable)
         return _resolve(variable, topic, default) if topic else default
+
+    def _of_application(self, recorder: B) -> B:
+        caches = bool(self.env.get(Application.AGGREGATE_CACHE_MAXSIZE))
+        recorder.caches_aggregates = caches
+        return self._registered(recorder)
 
     def _registered(self, recorder: A) -> A:
         self._ready(recorder).register()

@@ -6,6 +6,7 @@ where they are.
 
 from eventsourcing.application import (
     Application,
+    Cache,
 )
 from eventsourcing.dcb.api import (
     DCBAppendCondition,
@@ -87,6 +88,7 @@ __all__ = [
     "ApplicationSubscription",
     "BaseAggregate",
     "BaseProjectionRunner",
+    "Cache",
     "CanMutateAggregate",
     "ConnectionUnavailableError",
     "DCBAppendCondition",

@@ -6,10 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
+from uuid import UUID
 
 import pytest
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import (
     IntegrityError,
     Notification,
@@ -235,6 +238,44 @@ def test_tracked_in_another_transaction(
     assert view.all() == all_once()
     (warning,) = warnings()
     assert "in a transaction of its own" in warning
+
+
+@pytest.mark.needs(Capability.SHARED)
+@pytest.mark.parametrize("is_caught", [False, True])
+@pytest.mark.parametrize("fastforward", ["yes", "no"])
+def test_saving_to_an_application_that_caches_aggregates(
+    env: dict[str, str],
+    view: Positions,
+    notifications: Sequence[Notification],
+    batches: Batches,
+    warnings: Callable[[], list[str]],
+    fastforward: str,
+    is_caught: bool,
+) -> None:
+    """After a rollback, later events would follow versions that are not stored."""
+    env |= {"AGGREGATE_CACHE_MAXSIZE": "9", "AGGREGATE_CACHE_FASTFORWARD": fastforward}
+
+    def process(notification: Notification) -> None:
+        aggregate: Aggregate = application.repository.get(aggregate_id)
+        aggregate.trigger_event(Aggregate.Event)
+        with suppress(ProgrammingError) if is_caught else nullcontext():
+            application.save(aggregate)
+        if notification.id == 20 and view.datastore.is_in_transaction():
+            raise DeliberateError
+        view.note(tracking(notification))
+
+    with Application[UUID](env) as application:
+        aggregate = Aggregate()
+        application.save(aggregate)
+        aggregate_id = aggregate.id
+        counts = work_off(batches, notifications, process)
+        stored = application.recorder.select_events(aggregate_id)
+    versions = [each.originator_version for each in stored]
+    assert versions == [*range(1, EVENTS + 2)]
+    assert counts == [1, 0, *[1] * (EVENTS - 1)]
+    assert view.all() == all_once()
+    (warning,) = warnings()
+    assert "AGGREGATE_CACHE_MAXSIZE" in warning
 
 
 def test_fail_while_events_succeed(

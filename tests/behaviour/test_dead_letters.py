@@ -13,8 +13,13 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
-from eventsourcing.application import Application, ProcessingEvent
+from eventsourcing.application import (
+    AggregateNotFoundError,
+    Application,
+    ProcessingEvent,
+)
 from eventsourcing.domain import Aggregate, DomainEventProtocol
+from eventsourcing.domain import event as decorated
 from eventsourcing.persistence import (
     DataError,
     IntegrityError,
@@ -34,7 +39,7 @@ from eventsourcing_alchemy import (
     SQLAlchemyProcessRecorder,
     SQLAlchemyTrackingRecorder,
 )
-from eventsourcing_alchemy.errors import LONGEST_TEXT, text_of
+from eventsourcing_alchemy.errors import LONGEST_TEXT, LockTimeoutError, text_of
 from eventsourcing_alchemy.runners.dead_letter_rows import DeadLetter
 from eventsourcing_alchemy.runners.dead_letters import DeadLetters
 from eventsourcing_alchemy.schema.tables import events, tracking
@@ -632,6 +637,82 @@ def test_event_sourced_projections(
         with pytest.raises(ProgrammingError):
             letters.retry(letter, application, projection)
         assert projection.recorder.max_notification_id() == answers_before + 1
+
+
+class Tally(Aggregate):
+    ID = UUID(int=13)
+
+    @decorated("Begun")
+    def __init__(self) -> None:
+        self.count = 0
+
+    @decorated("Counted")
+    def increase(self) -> None:
+        self.count += 1
+
+    @staticmethod
+    def create_id() -> UUID:
+        return Tally.ID
+
+
+class Cached(EventSourcedProjection[UUID]):
+    """Fails after it has recorded, some times."""
+
+    name = "cached"
+    failures = 0
+
+    def policy(
+        self,
+        domain_event: DomainEventProtocol[UUID],  # noqa: ARG002
+        processing_event: ProcessingEvent[UUID],
+    ) -> None:
+        try:
+            tally: Tally = self.repository.get(Tally.ID)
+        except AggregateNotFoundError:
+            tally = Tally()
+        tally.increase()
+        processing_event.collect_events(tally)
+
+    def process_event(
+        self, domain_event: DomainEventProtocol[UUID], tracking: Tracking
+    ) -> None:
+        super().process_event(domain_event, tracking)
+        if tracking.notification_id == 2 and self.failures:
+            Cached.failures -= 1
+            raise LockTimeoutError("of the snapshots")
+
+
+@pytest.mark.parametrize("fastforward", ["yes", "no"])
+@pytest.mark.parametrize("failures", [0, 1, 1000])
+def test_event_sourced_projection_that_caches_aggregates(
+    application: Application[UUID],
+    env: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    fastforward: str,
+    failures: int,
+) -> None:
+    """The cache has nothing that was rolled back, and nothing that is outdated."""
+    monkeypatch.setattr(Cached, "failures", failures)
+    env |= {
+        "AGGREGATE_CACHE_MAXSIZE": "10",
+        "AGGREGATE_CACHE_FASTFORWARD": fastforward,
+        "SQLALCHEMY_RETRY_TIMEOUT": "0.2",
+    }
+    with Cached(Environment("cached", {**os.environ, **env})) as projection:
+        occurred = Aggregate().collect_events()[0]
+        projection.process_event(occurred, Tracking("Application", 1))
+        letters = DeadLetters(projection.recorder)
+        letters.record(Tracking("Application", 2), TOPIC, DeliberateError(), 1)
+        (letter,) = letters.select()
+        with suppress(LockTimeoutError):
+            letters.retry(letter, application, projection)
+        projection.process_event(occurred, Tracking("Application", 3))
+        projection.process_event(occurred, Tracking("Application", 4))
+        stored = projection.recorder.select_events(Tally.ID)
+        counted = 3 if letters.select() else 4
+        assert [each.originator_version for each in stored] == [*range(1, counted + 2)]
+        found: Tally = projection.repository.get(Tally.ID)
+        assert found.count == counted
 
 
 @pytest.mark.needs(Capability.LOCK_TIMEOUT)

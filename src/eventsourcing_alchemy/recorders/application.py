@@ -11,10 +11,12 @@ from eventsourcing_alchemy import instrumentation
 from eventsourcing_alchemy.database.binds import Bind
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.database.group_commit import Size, last_positions
+from eventsourcing_alchemy.database.joining import current_transaction
 from eventsourcing_alchemy.dialects.base import Application
 from eventsourcing_alchemy.errors import TransientError
 from eventsourcing_alchemy.host import ApplicationRecorder, Notification, StoredEvent
 from eventsourcing_alchemy.recorders.aggregate import SQLAlchemyAggregateRecorder
+from eventsourcing_alchemy.recorders.tracking_modes import refuse_cached_in_batch
 from eventsourcing_alchemy.schema import tables
 from eventsourcing_alchemy.schema.validation import (
     checked_bound,
@@ -38,10 +40,15 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
     Positions (notification IDs) count from 1 without gaps, in the order of commits. On
     every database, whoever sees a position can see all lower ones.
 
+    Attributes:
+        caches_aggregates: whether the application does.
+
     Args:
         datastore: the database.
         name: the name of the application.
     """
+
+    caches_aggregates = False
 
     def __init__(self, datastore: SQLAlchemyDatastore, name: str = "") -> None:
         super().__init__(datastore, name)
@@ -95,6 +102,8 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         return positions
 
     def _append(self, events: Sequence[StoredEvent]) -> Sequence[int]:
+        if self.caches_aggregates:
+            self._refuse_in_batch()
         key = self._table, self._application, self._notifies
         group_commit = self.datastore.group_commit(key)
         if group_commit is None:
@@ -102,6 +111,11 @@ class SQLAlchemyApplicationRecorder(SQLAlchemyAggregateRecorder, ApplicationReco
         else:
             last = group_commit.append(events, _size, self._append_all)
         return list(range(last - len(events) + 1, last + 1))
+
+    def _refuse_in_batch(self) -> None:
+        transaction = current_transaction(self.datastore.engine)
+        if transaction is not None:
+            refuse_cached_in_batch(transaction.connection, self.name)
 
     def _append_all(self, group: Sequence[Sequence[StoredEvent]]) -> Sequence[int]:
         if len(group) == 1:

@@ -141,12 +141,14 @@ class EventInBatch:
         self.is_tracked = False
         self.is_tracked_elsewhere = False
         self._connection: Connection | None = None
+        self._saves_to_cached = ""
 
     def begin(self, tracking: Tracking, connection: Connection) -> None:
         """Lets the event be tracked in the transaction of a connection alone."""
         self.tracking = tracking
         self.is_tracked = False
         self._connection = connection
+        _in_batches[connection] = self
 
     def track(self, tracking: Tracking, connection: Connection) -> None:
         """Notes what is to be tracked in a transaction.
@@ -165,15 +167,19 @@ class EventInBatch:
         """Ends that.
 
         Raises:
-            ProgrammingError: if it was to be tracked elsewhere, even if that was
-                caught.
+            ProgrammingError: if it was to be tracked elsewhere, or if aggregates were
+                to be saved that a cache would keep, even if that was caught.
         """
+        if self._saves_to_cached:
+            self.refuse_cached(self._saves_to_cached)
         if self.is_tracked_elsewhere:
             self.refuse()
         self.forget()
 
     def forget(self) -> None:
         """Has any event tracked as ever, after a batch that failed, say."""
+        if self._connection is not None:
+            _in_batches.pop(self._connection, None)
         self.tracking = self._connection = None
 
     def refuse(self) -> NoReturn:
@@ -189,6 +195,41 @@ class EventInBatch:
             "construct the runner with batch_size=1"
         )
         raise ProgrammingError(msg)
+
+    def refuse_cached(self, application_name: str) -> NoReturn:
+        """Refuses to save aggregates to an application that caches them.
+
+        Raises:
+            ProgrammingError: says why.
+        """
+        self.is_tracked_elsewhere = True
+        self._saves_to_cached = application_name
+        msg = (
+            f"{self.tracking} is part of a batch, but process_event() saves to "
+            f"{application_name!r}, whose cache would keep the aggregates if the batch "
+            "were rolled back: construct the runner with batch_size=1, or leave "
+            "AGGREGATE_CACHE_MAXSIZE unset"
+        )
+        raise ProgrammingError(msg)
+
+
+_in_batches: dict[Connection, EventInBatch] = {}
+"""By connection, the event that a batch is processing on it."""
+
+
+def refuse_cached_in_batch(connection: Connection, application_name: str) -> None:
+    """Makes sure that no batch is rolled back, but what a cache keeps of it is not.
+
+    Args:
+        connection: on which aggregates are saved.
+        application_name: of the application that caches them.
+
+    Raises:
+        ProgrammingError: if a batch is processing an event on it.
+    """
+    in_batch = _in_batches.get(connection)
+    if in_batch is not None:
+        in_batch.refuse_cached(application_name)
 
 
 _modes: dict[Connection, tuple[str, TrackingMode]] = {}

@@ -47,6 +47,7 @@ from eventsourcing_alchemy.runners.dead_letter_rows import (
     letter_of,
 )
 from eventsourcing_alchemy.runners.failure_texts import FailureTexts
+from eventsourcing_alchemy.runners.private_cache import caching_apart
 from eventsourcing_alchemy.schema.tables import dead_letters
 from eventsourcing_alchemy.schema.validation import (
     LONGEST_NAME,
@@ -244,7 +245,10 @@ class DeadLetters:
                 self._delete(connection, letter)
                 is_deleted = True
                 event = event_of(letter, application)
-                with tracking_mode(connection, view.name, Redoing(letter.tracking)):
+                with (
+                    tracking_mode(connection, view.name, Redoing(letter.tracking)),
+                    caching_apart(projection, view.datastore.after_commit),
+                ):
                     projection.process_event(event, letter.tracking)
                 refuse_in_switch(view, letter)
             return True
