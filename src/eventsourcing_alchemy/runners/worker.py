@@ -83,8 +83,7 @@ class Worker:
         self._last_returned = 0
         self._considered = 0
         self._saved_at = 0.0
-        can_share = can_share_transactions(projection)
-        largest = batch_size if can_share else 1
+        largest = batch_size if can_share_transactions(projection) else 1
         self._watched = WatchedPosition(recorder, application_name)
         forgotten = ForgottenTracking(recorder, application_name)
         self._batches = Batches(
@@ -103,7 +102,7 @@ class Worker:
             store.dialect, store.outage, stopping.wait, self._is_to_stop
         )
         self._attempts = Attempts(
-            self._process_alone(can_share=can_share),
+            self._process_alone(),
             recorder,
             application_name,
             policy,
@@ -241,13 +240,11 @@ class Worker:
     def _reached(self) -> int:
         return self._recorder.max_tracking_id(self._name) or 0
 
-    def _process_alone(self, *, can_share: bool) -> Callable[[Notification], None]:
+    def _process_alone(self) -> Callable[[Notification], None]:
         projection = self._projection
         if not isinstance(projection, EventSourcedProjection):
             return self._process
-        return Answering(
-            projection, self._recorder, self._name, self._process, can_share=can_share
-        ).process
+        return Answering(projection, self._recorder, self._name, self._process).process
 
     def _process(self, notification: Notification) -> None:
         domain_event = self._mapper.to_domain_event(notification)
