@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 from eventsourcing.persistence import ProgrammingError
-from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
+from sqlalchemy import (
+    DDL,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    insert,
+    literal_column,
+    select,
+    text,
+)
 
 from backends import Backend, Capability
 from eventsourcing_alchemy.operations.rebuild.other_names import OtherNames
@@ -51,12 +61,16 @@ CARELESS = [
     "SELECT 'it''s', (SELECT max(orders) FROM orders)",
     "WITH orders AS (SELECT 1) DELETE FROM orders",
     "WITH orders AS (SELECT * FROM orders) SELECT 1 FROM orders",
-    "SELECT 'orders'",
+    "SELECT 1 -- don't\n FROM orders WHERE 'a' = 'b'",
+    "SELECT 1 /* it's */ FROM orders WHERE 'a' = 'b'",
+    "SELECT 1 AS \"o'clock\" FROM orders WHERE 'a' = 'b'",
+    "SELECT 1 /*! FROM orders */",
     "WITH changed AS (UPDATE orders SET orders = 1 RETURNING 1) SELECT 1",
 ]
 
 CAREFUL = [
     "SELECT id FROM orders__new",
+    "SELECT 'orders', 'it''s FROM orders' /* FROM orders */ -- orders\n",
     "SELECT 1 AS reorders, 2 AS orders_, 3 AS orders2",
     "INSERT INTO orders__new VALUES (1, 1)",
 ]
@@ -76,6 +90,10 @@ def test_what_is_refused(backend: Backend) -> None:
                 connection.exec_driver_sql(careless)
         with pytest.raises(ProgrammingError, match="table name 'orders'"):
             connection.execute(select(text("1 FROM orders")))
+        with pytest.raises(ProgrammingError, match="table name 'orders'"):
+            connection.execute(select(literal_column("(SELECT 1 FROM orders)")))
+        with pytest.raises(ProgrammingError, match="table name 'orders'"):
+            connection.execute(DDL("DELETE FROM orders"))  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.needs(Capability.SHARED)

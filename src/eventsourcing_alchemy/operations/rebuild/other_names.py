@@ -1,13 +1,12 @@
 """Other names for tables and what belongs to them, of the length that fits."""
 
-import re
-from collections.abc import Collection
 from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import Dialect, MetaData
 
 from eventsourcing_alchemy.dialects.lookup import dialect_beside
+from eventsourcing_alchemy.operations.rebuild.names_in_sql import NamesInSQL
 
 NEW = "__new"
 OLD = "__old"
@@ -28,16 +27,6 @@ def other_name(name: str, suffix: str, longest: int) -> str:
     return f"{name.encode()[:room].decode(errors='ignore')}_{digest}{suffix}"
 
 
-def _pattern(names: Collection[str], dialect: Dialect) -> re.Pattern[str]:
-    quote = dialect.identifier_preparer.quote_identifier
-    written = {each for name in names for each in (name, quote(name)[1:-1])}
-    alternatives = "|".join(map(re.escape, sorted(written)))
-    # Without names, nothing matches.
-    return re.compile(
-        rf"(?<![\w$])(?:{alternatives or '(?!)'})(?![\w$])", re.IGNORECASE
-    )
-
-
 class OtherNames:
     """Under which names the tables of a view are built.
 
@@ -51,7 +40,7 @@ class OtherNames:
         self._shared_names = dialect_beside(dialect).shared_names
         self.tables = {(each.schema, each.name) for each in metadata.tables.values()}
         self.names = {each.name for each in metadata.tables.values()}
-        self._in_text = _pattern(self.names, dialect)
+        self.in_sql = NamesInSQL(self.names, dialect)
         sequences: Any = getattr(metadata, "_sequences", {})
         self.sequences = {
             each.name: each.schema
@@ -70,18 +59,6 @@ class OtherNames:
     def old(self, name: str) -> str:
         """The name after it was replaced."""
         return other_name(name, OLD, self._longest)
-
-    def first_in(self, sql: str) -> str | None:
-        """The first name that stands in SQL, of whatever; None if there is none.
-
-        Only the database knows what is a table's name there, and what a column's, or
-        part of a literal.
-
-        Args:
-            sql: a statement, or a part of one.
-        """
-        found = self._in_text.search(sql)
-        return found and found[0]
 
     def has_table(self, table: Any) -> bool:
         """Whether a table, or what stands for one, is one of them."""

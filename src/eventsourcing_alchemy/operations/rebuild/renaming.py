@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, TableClause
+from sqlalchemy import DDL, Connection, Engine, TableClause
 
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.other_names import OtherNames
@@ -89,6 +89,8 @@ class _StatementCompiler(_Renaming):
         table = column.table
         is_ours = isinstance(table, TableClause) and self.names.has_table(table)
         ambiguous = options.get("ambiguous_table_name_map") or {}
+        if column.is_literal:
+            _refuse_names(self.names, column.name)
         if not include_table or not is_ours or table.name in ambiguous:
             text: str = self._default.visit_column(
                 column, include_table=include_table, **options
@@ -103,7 +105,7 @@ class _StatementCompiler(_Renaming):
 
 
 def _refuse_names(names: OtherNames, sql: str) -> None:
-    if (name := names.first_in(sql)) is not None:
+    if (name := names.in_sql.first(sql)) is not None:
         msg = (
             f"Text SQL of the view contains the table name {name!r}, so a rebuild "
             "might use the table in use: put self.table_name(table) into the text "
@@ -172,9 +174,11 @@ class _Dialect(_Renaming):
         self._default.do_execute_no_params(cursor, statement, context)
 
     def _refuse(self, statement: str, context: Any) -> None:
-        is_compiled = context is not None and context.compiled is not None
-        if is_compiled or (context and context.execution_options.get(_SWITCHES)):
-            return
+        if context is not None:
+            compiled = context.compiled
+            is_text = compiled is None or isinstance(compiled.statement, DDL)
+            if not is_text or context.execution_options.get(_SWITCHES):
+                return
         _refuse_names(self.names, statement)
 
     @property
