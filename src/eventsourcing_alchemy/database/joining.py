@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, event
 
 from eventsourcing_alchemy.database.callers import current_caller
 from eventsourcing_alchemy.database.transactions import OpenTransaction
+from eventsourcing_alchemy.errors import is_about_lost_connection
 from eventsourcing_alchemy.host import ProgrammingError
 
 _NOT_JOINABLE = (
@@ -133,7 +134,9 @@ class joinable:  # noqa: N801 (it is used as a function is)
         _by_connection[transaction.connection] = transaction
         _by_caller[by_caller] = transaction
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
         """Undoes that."""
         self._unregister()
         if kind is GeneratorExit:  # Of the garbage collector, in whichever thread.
@@ -141,6 +144,8 @@ class joinable:  # noqa: N801 (it is used as a function is)
                 self._transaction.leave()
         elif self._transaction.is_open():
             self._transaction.leave()
+        if is_about_lost_connection(error):  # Or was left to the parent process.
+            self._transaction.refuse_in_child()
 
     def __del__(self) -> None:
         if getattr(self, "_is_registered", False):

@@ -200,8 +200,7 @@ class OpenTransaction:
             return
         if self._mark.is_busy():
             raise ProgrammingError(_IN_MIDST)
-        if self._is_of_parent:
-            raise TransactionEndedError(_OF_PARENT)
+        self.refuse_in_child()
         if statement and (refusal := self._refusal(statement)) is not None:
             raise ProgrammingError(refusal)
         if _PLAIN_SAVEPOINT.match(statement):
@@ -211,6 +210,15 @@ class OpenTransaction:
             raise ConnectionLostError(LOST)
         if self.look() and not statement.startswith("ROLLBACK"):
             raise TransactionEndedError(ENDED)
+
+    def refuse_in_child(self) -> None:
+        """Makes sure that this process is not a child of the one that began it.
+
+        Raises:
+            TransactionEndedError: if it is.
+        """
+        if self._is_of_parent:
+            raise TransactionEndedError(_OF_PARENT)
 
     def refuse_in_midst(self) -> None:
         """Makes sure that the caller has not interrupted one of our own operations.
