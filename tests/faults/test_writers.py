@@ -151,18 +151,19 @@ def test_a_conflict_is_a_conflict_also_when_the_answer_is_lost(
 
 
 @on_servers
+@pytest.mark.parametrize("own", ["CHECK (topic <> 'topic')", "UNIQUE (topic)"])
 def test_another_constraint_is_not_taken_for_a_conflict(
     writer: SQLAlchemyApplicationRecorder,
     direct: SQLAlchemyApplicationRecorder,
     proxy: Proxy,
+    own: str,
 ) -> None:
     """One of the user's own, after a loss: nobody looks for events that are stored."""
     with direct.datastore.engine.begin() as connection:
-        own = "ALTER TABLE es_events ADD CONSTRAINT own CHECK (topic <> 'refused')"
-        connection.exec_driver_sql(own)
+        connection.exec_driver_sql(f"ALTER TABLE es_events ADD CONSTRAINT own {own}")
     proxy.when_client_sends(APPEND, proxy.cut)
     with pytest.raises(IntegrityError, match="own"):
-        writer.insert_events([StoredEvent(uuid4(), 1, "refused", b"state")])
+        writer.insert_events(new_events())
     assert ids(direct) == [1]
 
 

@@ -155,8 +155,7 @@ class joinable:  # noqa: N801 (it is used as a function is)
         transaction, (by_connection, by_caller) = self._transaction, self._before
         key = self._engine, transaction.owner
         _unregister(_by_connection, transaction.connection, transaction, by_connection)
-        if not transaction.has_open_parts():  # Else what they do is to be refused.
-            _unregister(_by_caller, key, transaction, by_caller)
+        _unregister(_by_caller, key, transaction, by_caller)
         self._leave_context()
         self._is_registered = False
 

@@ -124,12 +124,7 @@ class OpenTransaction:
         """Whether it, or one that it covers, is to be committed by its block."""
         # Closed, if a signal handler has interrupted the end of the block.
         is_own = self.writes and self.is_open() and not self.connection.closed
-        is_outlived = self._is_left and self.has_open_parts()
-        return is_own or is_outlived or any(each.is_pending() for each in self.covered)
-
-    def has_open_parts(self) -> bool:
-        """Whether blocks that were entered inside it have not ended."""
-        return self._open_parts > 0
+        return is_own or any(each.is_pending() for each in self.covered)
 
     def is_joinable(self) -> bool:
         """Whether the calling code is inside it.

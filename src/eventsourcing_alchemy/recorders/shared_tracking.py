@@ -5,7 +5,6 @@ from weakref import WeakKeyDictionary
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
 from eventsourcing_alchemy.database.parts import Part
 from eventsourcing_alchemy.host import Tracking
-from eventsourcing_alchemy.recorders.known_positions import KnownPositions
 from eventsourcing_alchemy.recorders.tracking_modes import EventInBatch
 
 
@@ -43,16 +42,11 @@ class SharedTracking:
 
     Attributes:
         committed: what they have recorded.
-        known: positions that the projection's row cannot be before.
         in_batch: the event that a batch is processing.
-
-    Args:
-        projection_name: of the projection.
     """
 
-    def __init__(self, projection_name: str) -> None:
+    def __init__(self) -> None:
         self.committed = CommittedPositions()
-        self.known = KnownPositions(projection_name)
         self.in_batch = EventInBatch()
 
 
@@ -68,4 +62,4 @@ def shared_tracking(datastore: SQLAlchemyDatastore, name: str) -> SharedTracking
         name: of the projection.
     """
     by_name = _by_datastore.setdefault(datastore, {})
-    return by_name.setdefault(name, SharedTracking(name))
+    return by_name.setdefault(name, SharedTracking())

@@ -19,6 +19,7 @@ from eventsourcing_alchemy.host import (
     WaitInterruptedError,
 )
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
+from eventsourcing_alchemy.recorders.known_positions import KnownPositions
 from eventsourcing_alchemy.recorders.shared_tracking import shared_tracking
 from eventsourcing_alchemy.recorders.tracking_modes import current_mode
 from eventsourcing_alchemy.resilience.error_classification import (
@@ -64,7 +65,7 @@ class SQLAlchemyTrackingRecorder(SQLAlchemyRecorder, TrackingRecorder):
         self._topic = (datastore.database, "tracking", name)
         shared = shared_tracking(datastore, name)
         self._committed = shared.committed
-        self.known = shared.known
+        self.known = KnownPositions(name)
         self.in_batch = shared.in_batch
         self.target = target_of(
             tables.tracking, datastore.engine.dialect, datastore.schemas

@@ -1,5 +1,7 @@
 """What the errors of a database mean."""
 
+import re
+
 from eventsourcing_alchemy.errors import sqlstate_of
 from eventsourcing_alchemy.resilience.error_classification import ErrorKind
 
@@ -23,6 +25,17 @@ CONNECTION_ERRORS = {"OperationalError", "InterfaceError", "ConnectionTimeout"}
 """What drivers call errors that are about a connection, if they have no SQLSTATE."""
 
 
+_OURS = re.compile(r"es_|\bprimary\b", re.IGNORECASE)
+
+
+def is_of_ours(error: BaseException) -> bool:
+    """Whether a key that is stored already is one of our tables'.
+
+    By its name, which databases tell, and which is not one that users give.
+    """
+    return _OURS.search(str(error)) is not None
+
+
 class Errors:
     """What the errors of a database mean."""
 
@@ -43,7 +56,9 @@ class Errors:
         Args:
             error: the driver's, about a constraint; None if we have found out.
         """
-        return error is None or sqlstate_of(error) in {None, "23000", "23505"}
+        if error is None:
+            return True
+        return sqlstate_of(error) in {None, "23000", "23505"} and is_of_ours(error)
 
     def error_kind_of_statement(self, error: BaseException) -> ErrorKind:
         """The same, of an error that a statement has met.

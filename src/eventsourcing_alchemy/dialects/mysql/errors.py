@@ -1,6 +1,6 @@
 """What the errors of MySQL and MariaDB mean."""
 
-from eventsourcing_alchemy.dialects.base.errors import Errors
+from eventsourcing_alchemy.dialects.base.errors import Errors, is_of_ours
 from eventsourcing_alchemy.resilience.error_classification import ErrorKind
 
 ER_LOCK_DEADLOCK = 1213
@@ -66,7 +66,9 @@ class MySQLErrors(Errors):
 
     def is_duplicate(self, error: BaseException | None) -> bool:
         """By the number of the error."""
-        return error is None or number_of(error) in {None, *_DUPLICATES}
+        if error is None:
+            return True
+        return number_of(error) in {None, *_DUPLICATES} and is_of_ours(error)
 
 
 def number_of(error: BaseException) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import _GeneratorContextManager, contextmanager
 from functools import cache
-from threading import get_ident
+from threading import RLock
 from typing import Any
 
 from psycopg import Connection, Copy, Cursor, Transaction
@@ -14,9 +14,6 @@ from eventsourcing_alchemy.dialects.base.marks import Mark
 _BEGUN = "eventsourcing_alchemy_begun"
 """An attribute of the driver's connection: how many transactions have begun."""
 
-
-_USED_BY = "eventsourcing_alchemy_used_by"
-"""Another attribute: the thread that is executing a statement, None for none."""
 
 _COMMIT = b"COMMIT"
 
@@ -30,15 +27,10 @@ class CountingCursor(Cursor[Any]):
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Executes a statement."""
-        connection = self.connection
-        note_beginning(connection)
-        setattr(connection, _USED_BY, get_ident())
-        try:
-            result = super().execute(*args, **kwargs)
-        finally:
-            setattr(connection, _USED_BY, None)
+        note_beginning(self.connection)
+        result = super().execute(*args, **kwargs)
         if self._has_ended_one():
-            _count(connection)
+            _count(self.connection)
         return result
 
     def _has_ended_one(self) -> bool:
@@ -100,6 +92,8 @@ def count_transactions(driver_connection: Any) -> None:
     if is_counting(driver_connection) or not are_classes:
         return
     setattr(driver_connection, _BEGUN, 0)
+    # Of the same use, and it knows its owner.
+    driver_connection.lock = RLock()
     driver_connection.cursor_factory = _counting(CountingCursor, cursor)
     driver_connection.server_cursor_factory = _counting(CountingCursor, of_server)
     of_class: type = type(driver_connection)
@@ -144,7 +138,7 @@ class CountedMark(Mark):
 
     def is_busy(self) -> bool:
         """Whether psycopg would wait for a lock that the calling thread holds."""
-        return getattr(self._driver_connection, _USED_BY, None) == get_ident()
+        return bool(self._driver_connection.lock._is_owned())  # noqa: SLF001
 
     def _begun(self) -> int:
         begun: int = getattr(self._driver_connection, _BEGUN)

@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import Dialect, MetaData
 
 from eventsourcing_alchemy.dialects.lookup import dialect_beside
-from eventsourcing_alchemy.operations.rebuild.names_in_sql import NamesInSQL
 
 NEW = "__new"
 OLD = "__old"
@@ -40,7 +39,6 @@ class OtherNames:
         self._shared_names = dialect_beside(dialect).shared_names
         self.tables = {(each.schema, each.name) for each in metadata.tables.values()}
         self.names = {each.name for each in metadata.tables.values()}
-        self.in_sql = NamesInSQL(self.names, dialect)
         sequences: Any = getattr(metadata, "_sequences", {})
         self.sequences = {
             each.name: each.schema

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import DDL, Connection, Engine, TableClause
+from sqlalchemy import Connection, Engine, TableClause
 
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.other_names import OtherNames
+from eventsourcing_alchemy.operations.rebuild.table_uses import TableUses
 
 _SWITCHES = "eventsourcing_alchemy_switches"
 """Option of a connection on which the tables in use are replaced."""
@@ -64,14 +65,6 @@ class _StatementCompiler(_Renaming):
     """Compiles tables, and their columns, by the other names."""
 
     preparer: Any
-    statement: Any
-
-    def visit_textclause(self, textclause: Any, **options: Any) -> str:
-        """Text, if it leaves the tables that are in use alone."""
-        if self.statement is not None:  # Else it is part of DDL, about the new table.
-            _refuse_names(self.names, textclause.text)
-        text: str = self._default.visit_textclause(textclause, **options)
-        return text
 
     def visit_table(self, table: Any, **options: Any) -> str:
         """The other name where the table's own is to be."""
@@ -89,8 +82,6 @@ class _StatementCompiler(_Renaming):
         table = column.table
         is_ours = isinstance(table, TableClause) and self.names.has_table(table)
         ambiguous = options.get("ambiguous_table_name_map") or {}
-        if column.is_literal:
-            _refuse_names(self.names, column.name)
         if not include_table or not is_ours or table.name in ambiguous:
             text: str = self._default.visit_column(
                 column, include_table=include_table, **options
@@ -102,16 +93,6 @@ class _StatementCompiler(_Renaming):
     @property
     def _default(self) -> Any:
         return super()
-
-
-def _refuse_names(names: OtherNames, sql: str) -> None:
-    if (name := names.in_sql.first(sql)) is not None:
-        msg = (
-            f"Text SQL of the view contains the table name {name!r}, so a rebuild "
-            "might use the table in use: put self.table_name(table) into the text "
-            "instead, or use SQLAlchemy's constructs where it is another name"
-        )
-        raise ProgrammingError(msg)
 
 
 class _Dialect(_Renaming):
@@ -173,13 +154,19 @@ class _Dialect(_Renaming):
         self._refuse(statement, context)
         self._default.do_execute_no_params(cursor, statement, context)
 
+    _uses: TableUses
+
     def _refuse(self, statement: str, context: Any) -> None:
-        if context is not None:
-            compiled = context.compiled
-            is_text = compiled is None or isinstance(compiled.statement, DDL)
-            if not is_text or context.execution_options.get(_SWITCHES):
-                return
-        _refuse_names(self.names, statement)
+        if context is not None and context.execution_options.get(_SWITCHES):
+            return
+        name = self._uses.first(statement)
+        if name is not None:
+            msg = (
+                f"Text SQL of the view contains the table name {name!r}, so a rebuild "
+                "would use the table in use: put self.table_name(table) into the "
+                "text instead"
+            )
+            raise ProgrammingError(msg)
 
     @property
     def _default(self) -> Any:
@@ -200,6 +187,11 @@ def renamed(engine: Engine, names: OtherNames) -> Engine:
     # Listeners of its own, beside those of the original, which others are using.
     vars(dialect).pop("dispatch", None)
     dialect.dispatch._update(engine.dialect.dispatch, only_propagate=False)  # noqa: SLF001
+    dialect._uses = TableUses(  # noqa: SLF001
+        names.names,
+        dialect.identifier_preparer.initial_quote,
+        has_escapes=getattr(dialect, "_backslash_escapes", False),
+    )
     dialect.stored_name = names.stored
     dialect.statement_compiler = _derived(
         _StatementCompiler, dialect.statement_compiler, names
