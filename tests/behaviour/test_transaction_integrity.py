@@ -172,7 +172,9 @@ def test_script_that_goes_back_to_a_savepoint(
     recorder = factory.application_recorder()
     with recorder.transaction() as connection:
         recorder.insert_events(new_events())
-        execute_raw(connection, "SAVEPOINT a; SELECT 1; ROLLBACK TO SAVEPOINT a")
+        execute_raw(
+            connection, "SAVEPOINT chain; SELECT 1; ROLLBACK TO SAVEPOINT chain"
+        )
         recorder.insert_events(new_events())
     assert ids(recorder) == [1, 2]
 

@@ -151,19 +151,23 @@ def test_a_conflict_is_a_conflict_also_when_the_answer_is_lost(
 
 
 @on_servers
-@pytest.mark.parametrize("own", ["CHECK (topic <> 'topic')", "UNIQUE (topic)"])
+@pytest.mark.parametrize(
+    ("own", "topic"),
+    [("CHECK (topic <> 'refused')", "refused"), ("UNIQUE (topic)", "topic")],
+)
 def test_another_constraint_is_not_taken_for_a_conflict(
     writer: SQLAlchemyApplicationRecorder,
     direct: SQLAlchemyApplicationRecorder,
     proxy: Proxy,
     own: str,
+    topic: str,
 ) -> None:
     """One of the user's own, after a loss: nobody looks for events that are stored."""
     with direct.datastore.engine.begin() as connection:
         connection.exec_driver_sql(f"ALTER TABLE es_events ADD CONSTRAINT own {own}")
     proxy.when_client_sends(APPEND, proxy.cut)
     with pytest.raises(IntegrityError, match="own"):
-        writer.insert_events(new_events())
+        writer.insert_events([StoredEvent(uuid4(), 1, topic, b"state")])
     assert ids(direct) == [1]
 
 

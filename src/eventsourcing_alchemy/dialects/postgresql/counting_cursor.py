@@ -1,5 +1,6 @@
 """Counts the transactions of a session of psycopg, wherever they begin."""
 
+import re
 from collections.abc import Iterator
 from contextlib import _GeneratorContextManager, contextmanager
 from functools import cache
@@ -21,6 +22,8 @@ _ROLLBACK = b"ROLLBACK"
 
 _BEGIN = {b"BEGIN", b"START TRANSACTION"}
 
+_CHAIN = re.compile(rb"\bAND\s+CHAIN\b", re.IGNORECASE)
+
 
 class CountingCursor(Cursor[Any]):
     """psycopg begins a transaction before a statement, where there is none."""
@@ -39,8 +42,9 @@ class CountingCursor(Cursor[Any]):
         if _ROLLBACK not in tags:
             return _COMMIT in tags
         # Most often, back to a savepoint.
-        query = self._query.query.upper() if self._query is not None else b""
-        return _COMMIT in tags or not _BEGIN.isdisjoint(tags) or b"CHAIN" in query
+        query = self._query.query if self._query is not None else b""
+        has_begun = not _BEGIN.isdisjoint(tags) or _CHAIN.search(query) is not None
+        return _COMMIT in tags or has_begun
 
     def executemany(self, *args: Any, **kwargs: Any) -> None:
         """Executes a statement several times."""
