@@ -20,6 +20,7 @@ from backends import Capability
 from behaviour.workers import come_up
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder
 from eventsourcing_alchemy.dialects.sqlite import fork_guard
+from faults.waiting import wait_until
 from processes import barrier, forking, in_forks, in_processes
 
 pytestmark = [
@@ -109,6 +110,24 @@ def test_child_collects_inherited_application(env: dict[str, str]) -> None:
     in_forks([applications.clear])
     assert save(applications[0]) == 2
     applications[0].close()
+
+
+def test_child_iterates_over_an_inherited_subscription(
+    application: Application[UUID],
+) -> None:
+    """Also if a thread of the parent was doing so, which is not there in the child."""
+    recorder = application.recorder
+    assert isinstance(recorder, SQLAlchemyApplicationRecorder)
+
+    def child() -> int:
+        save(application)
+        return next(subscription).id
+
+    with recorder.subscribe() as subscription, ThreadPoolExecutor(1) as threads:
+        following = threads.submit(next, subscription)
+        wait_until(lambda: subscription._looking, "the thread iterates")
+        assert in_forks([child]) == [1]
+        assert following.result(10).id == 1
 
 
 def test_children_and_parent_append_together(

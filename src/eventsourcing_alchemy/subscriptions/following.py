@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections import deque
 from contextlib import ExitStack
+from os import getpid
 from threading import get_ident
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
@@ -107,7 +108,8 @@ class Following(Generic[T]):
             ProgrammingError: if `gt` is beyond the end of the application.
             OperationalError: if the database cannot be reached.
         """
-        self._looking: dict[str, int] = {}
+        self._looking: dict[int, int] = {}
+        """By process, because a child inherits it: the thread that is looking."""
         self._following = reader
         self._datastore = reader.datastore
         self._waiter = Waiter()
@@ -210,7 +212,7 @@ class Following(Generic[T]):
             ProgrammingError: while another thread looks.
         """
         # In one step, and by thread: an interrupt may leave out the end.
-        if self._looking.setdefault("thread", get_ident()) != get_ident():
+        if self._looking.setdefault(getpid(), get_ident()) != get_ident():
             raise ProgrammingError(_OF_ANOTHER_THREAD)
         try:
             return self._look(longest_wait)
