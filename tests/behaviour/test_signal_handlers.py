@@ -16,7 +16,15 @@ from eventsourcing.persistence import (
     StoredEvent,
     Tracking,
 )
-from sqlalchemy import Engine, create_engine, event, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    bindparam,
+    create_engine,
+    event,
+    select,
+    update,
+)
 
 from backends import Backend, Capability
 from behaviour.workers import new_events
@@ -27,6 +35,8 @@ from eventsourcing_alchemy import (
 )
 from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.schema.tables import applications
+
+ROWS = select(applications.c.id).with_for_update()
 
 
 @contextmanager
@@ -128,13 +138,25 @@ def test_what_they_are_told_is_stored_is_stored(
     assert recorder.insert_events(new_events()) == [len(acknowledged) + 2]
 
 
+def select_once(connection: Connection) -> None:
+    connection.execute(ROWS)
+
+
+def update_several_times(connection: Connection) -> None:
+    rows = update(applications).where(applications.c.id == bindparam("row"))
+    same = rows.values(name=applications.c.name)
+    connection.execute(same, [{"row": number} for number in range(5)])
+
+
 @pytest.mark.needs(Capability.ROW_LOCKS, Capability.KNOWN_STATE)
+@pytest.mark.parametrize("execute", [select_once, update_several_times])
 def test_they_do_not_wait_for_what_they_have_interrupted(
-    recorder: SQLAlchemyProcessRecorder, backend: Backend
+    recorder: SQLAlchemyProcessRecorder,
+    backend: Backend,
+    execute: Callable[[Connection], None],
 ) -> None:
     """A statement of the user's, which waits for a lock, on the same connection."""
     recorder.insert_events(new_events())
-    rows = select(applications.c.id).with_for_update()
     refusals: list[PersistenceError] = []
     engine = create_engine(normalise_url(backend.url))
 
@@ -146,10 +168,10 @@ def test_they_do_not_wait_for_what_they_have_interrupted(
         holder.rollback()
 
     with engine.connect() as holder, handling(record):
-        holder.execute(rows)
+        holder.execute(ROWS)
         with recorder.transaction() as connection:
             signal.setitimer(signal.ITIMER_REAL, 0.2)
-            connection.execute(rows)
+            execute(connection)
             assert recorder.insert_events(new_events()) == [2]
     engine.dispose()
     (error,) = refusals
