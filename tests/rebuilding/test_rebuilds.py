@@ -95,6 +95,30 @@ def test_readers_writers_and_runners_go_on(in_use: InUse) -> None:
     assert busy.reads > 0
 
 
+@pytest.mark.needs(Capability.NOTIFY)
+def test_report_of_one_moment(in_use: InUse, backend: Backend) -> None:
+    """As the guide says: it has the table locked before it looks at anything."""
+    waiting = text(
+        "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database "
+        "WHERE NOT granted AND datname = current_database()"
+    )
+    before = in_use.content()
+    with (
+        connected(backend) as report,
+        connected(backend) as other,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        report.execution_options(isolation_level="REPEATABLE READ")
+        report.execute(text("LOCK TABLE order_lines IN ACCESS SHARE MODE"))
+        rebuilding = threads.submit(in_use.rebuild)
+        wait_until(lambda: other.scalar(waiting), "the switch waits")
+        count = text("SELECT count(*) FROM order_lines")
+        assert report.scalar(count) == len(before)
+        report.rollback()
+        rebuilding.result(30)
+    assert in_use.content() == before
+
+
 def test_old_tables_can_be_kept(in_use: InUse, backend: Backend) -> None:
     before = in_use.content()
     in_use.rebuild(keep_old=True)
