@@ -75,6 +75,8 @@ class Capability(StrEnum):
     """Positions are taken by an UPDATE that tells the value that it has set."""
     KNOWN_SIDE_EFFECTS = auto()
     """It can be asked whether writing to a table runs anything else."""
+    KNOWN_ERRORS = auto()
+    """What an error means is known by more than the class of its SQLSTATE."""
     ANY_VALUE = auto()
     """Columns take values that are not of their type."""
     SERVER = auto()
@@ -304,6 +306,7 @@ class MariaDB(Server):
 
 _KNOWN = {
     Capability.OWN_CURSOR,
+    Capability.KNOWN_ERRORS,
     Capability.KNOWN_SIDE_EFFECTS,
     Capability.KNOWN_STATE,
 }

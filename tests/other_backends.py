@@ -138,6 +138,7 @@ OTHER_BACKENDS: Sequence[Backend] = (
         "psycopg",
         Capability.COUNTING_UPDATE,
         Capability.DEPENDENT_UPSERT,
+        Capability.KNOWN_ERRORS,
         Capability.KNOWN_SIDE_EFFECTS,
         Capability.KNOWN_STATE,
         Capability.LOCK_TIMEOUT,

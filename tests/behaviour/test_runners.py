@@ -492,6 +492,7 @@ class Mistyped(Noting):
             connection.execute(text(self.statement), {"value": value})
 
 
+@pytest.mark.needs(Capability.KNOWN_ERRORS)
 @pytest.mark.parametrize(
     ("statement", "value"),
     [
