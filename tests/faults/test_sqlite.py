@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from time import monotonic
 from uuid import uuid4
 
@@ -60,9 +61,11 @@ def test_a_full_disk_is_an_error_and_loses_nothing(
 def test_a_runner_waits_for_room(env: dict[str, str], small_disk: Path) -> None:
     Noting.script = script = Script()
     ballast: list[Path] = []
+    are_sent = Event()
 
     def fill_once(position: int) -> None:
         if position == 2 and not ballast:
+            assert are_sent.wait(30)  # There is no room for them after that.
             ballast.append(fill(small_disk))
 
     script.before = fill_once
@@ -78,6 +81,7 @@ def test_a_runner_waits_for_room(env: dict[str, str], small_disk: Path) -> None:
     ):
         for _ in range(3):
             last = parcels.send()
+        are_sent.set()
         wait_until(lambda: runner.health().state is State.RETRYING, "it went on")
         assert "disk is full" in str(runner.health().last_error)
         ballast[0].unlink()
