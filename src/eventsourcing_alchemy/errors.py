@@ -1,6 +1,7 @@
 """SQLAlchemy's exceptions become the host's, at one place."""
 
 import re
+from collections.abc import Iterator
 from traceback import format_exception_only
 from typing import Any
 
@@ -166,16 +167,24 @@ def is_about_constraint(error: BaseException) -> bool:
     return (sqlstate_of(original) or "").startswith("23") if original else False
 
 
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what it was raised from, each once: it may be its own cause."""
+    cause: BaseException | None = error
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__
+
+
 def driver_error_of(error: BaseException) -> BaseException | None:
     """What the driver raised; None if the error is not about that.
 
     Args:
         error: the host's, or SQLAlchemy's.
     """
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, exc.DBAPIError):
-        cause = cause.__cause__
-    return None if cause is None else cause.orig
+    causes = (each for each in causes_of(error) if isinstance(each, exc.DBAPIError))
+    return next((each.orig for each in causes), None)
 
 
 # The first class that matches decides, so subclasses come before their bases.

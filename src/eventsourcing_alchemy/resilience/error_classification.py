@@ -10,6 +10,7 @@ from eventsourcing_alchemy.errors import (
     CannotConnectError,
     ConnectionLostError,
     TransientError,
+    causes_of,
     is_about_lost_connection,
 )
 
@@ -59,11 +60,8 @@ def error_kind_of(error: BaseException, dialect: Classifies) -> ErrorKind:
             exceptions are raised from SQLAlchemy's.
         dialect: of the database.
     """
-    cause: BaseException | None = error
-    seen: set[int] = set()  # It may be its own cause.
     kind = ErrorKind.LASTING
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
+    for cause in causes_of(error):
         if isinstance(cause, exc.DBAPIError) and cause.orig is not None:
             found = error_kind_of_driver(cause.orig, cause.statement, dialect)
             is_lost = found is ErrorKind.LASTING and cause.connection_invalidated
@@ -78,7 +76,6 @@ def error_kind_of(error: BaseException, dialect: Classifies) -> ErrorKind:
             return ErrorKind.OUTAGE
         if isinstance(cause, CannotConnectError):
             kind = ErrorKind.OUTAGE  # Unless its own cause tells better.
-        cause = cause.__cause__
     return kind
 
 

@@ -26,14 +26,7 @@ CONNECTION_ERRORS = {"OperationalError", "InterfaceError", "ConnectionTimeout"}
 
 
 _OURS = re.compile(r"es_|\bprimary\b", re.IGNORECASE)
-
-
-def is_of_ours(error: BaseException) -> bool:
-    """Whether a key that is stored already is one of our tables'.
-
-    By its name, which databases tell, and which is not one that users give.
-    """
-    return _OURS.search(str(error)) is not None
+"""Names of keys of our tables, which databases tell."""
 
 
 class Errors:
@@ -51,14 +44,22 @@ class Errors:
         return _KINDS.get(state, _KINDS_BY_CLASS.get(state[:2], ErrorKind.LASTING))
 
     def is_duplicate(self, error: BaseException | None) -> bool:
-        """Whether an error may be about a key that is stored already.
+        """Whether an error may be about a key of ours that is stored already.
 
         Args:
             error: the driver's, about a constraint; None if we have found out.
         """
         if error is None:
             return True
-        return sqlstate_of(error) in {None, "23000", "23505"} and is_of_ours(error)
+        return self.is_about_key(error) and _OURS.search(str(error)) is not None
+
+    def is_about_key(self, error: BaseException) -> bool:
+        """Whether an error about a constraint may be about a key.
+
+        Args:
+            error: the driver's.
+        """
+        return sqlstate_of(error) in {None, "23000", "23505"}
 
     def error_kind_of_statement(self, error: BaseException) -> ErrorKind:
         """The same, of an error that a statement has met.

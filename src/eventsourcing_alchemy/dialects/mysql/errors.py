@@ -1,6 +1,6 @@
 """What the errors of MySQL and MariaDB mean."""
 
-from eventsourcing_alchemy.dialects.base.errors import Errors, is_of_ours
+from eventsourcing_alchemy.dialects.base.errors import Errors
 from eventsourcing_alchemy.resilience.error_classification import ErrorKind
 
 ER_LOCK_DEADLOCK = 1213
@@ -64,11 +64,9 @@ class MySQLErrors(Errors):
         """The same, of an error that a statement has met."""
         return self.error_kind(error)
 
-    def is_duplicate(self, error: BaseException | None) -> bool:
+    def is_about_key(self, error: BaseException) -> bool:
         """By the number of the error."""
-        if error is None:
-            return True
-        return number_of(error) in {None, *_DUPLICATES} and is_of_ours(error)
+        return number_of(error) in {None, *_DUPLICATES}
 
 
 def number_of(error: BaseException) -> int | None:

@@ -212,9 +212,9 @@ class _Rebuild:
         return self._switching.recover(row)
 
     def _built_and_switched(self) -> Outcome:
-        row = self._row()
-        check(self._in_use, self._new, is_begun=row is not None)
-        if row is None:
+        is_begun = self._row() is not None
+        check(self._in_use, self._new, is_begun=is_begun)
+        if not is_begun:
             self._begin()
             self._goal = -NEARLY
         elif not (position := self._building.position) or not self._new.is_complete():

@@ -1,6 +1,6 @@
 """Tables that are not the view's alone."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, select
@@ -41,7 +41,7 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
             f"({_listed(ours)}): declare the view's own in another MetaData"
         )
         raise ProgrammingError(msg)
-    here = _other_projections(connection, in_use)
+    here = other_projections(connection, in_use)
     if not here:
         return
     known = known_projections()
@@ -57,12 +57,18 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
             raise ProgrammingError(msg)
 
 
-def _other_projections(connection: Connection, in_use: ViewInUse) -> Collection[str]:
-    """Names of the others that have a position in the same database and schema."""
+def other_projections(connection: Connection, in_use: ViewInUse) -> Sequence[str]:
+    """Names of the others that have a position in the same database and schema.
+
+    Args:
+        connection: where to look.
+        in_use: the view in use.
+    """
     column = tables.tracking.c.projection_name
     query = select(column).distinct().where(column != in_use.recorder.name)
     options = in_use.recorder.datastore.options
-    return sorted(connection.scalars(query, execution_options=options))
+    found = sorted(connection.scalars(query, execution_options=options))
+    return [name for name in found if not is_name_while_built(name)]
 
 
 def known_projections() -> dict[str, set[Any]]:
@@ -84,8 +90,6 @@ def _suspects(
     """Views that may be used here, with the name of a projection."""
     placed = {view for views in known.values() for view in views}
     for name in here:
-        if is_name_while_built(name):
-            continue
         views = known.get(name, set())
         yield from ((name, view) for view in views)
         # Or it is a variant that the runner was told to use, or declared.
