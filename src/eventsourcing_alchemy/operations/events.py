@@ -13,7 +13,7 @@ from eventsourcing_alchemy.schema.validation import checked_count
 WIDEST_WINDOW = 65_536
 """Positions that one statement looks at, at the most."""
 
-MOST_LOOKED_AT = 10 * WIDEST_WINDOW
+MOST_LOOKED_AT = 5 * WIDEST_WINDOW
 """Positions that one page looks at, at the most: those of a topic may be few."""
 
 FOLLOW_PAUSE = 0.5
