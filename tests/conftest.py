@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from eventsourcing.utils import clear_topic_cache
 
+import made_tables
 import own_servers
 from backends import BACKENDS, OBSERVED, Backend, Capability
 from factories import OpenFactory, construct_factory
 from faults import report
 from faults.missing import Missing, unavailable
 from leaks import Leaks
-from made_tables import make_tables
 from observations import Observation
 from other_backends import OTHER_BACKENDS
 from roles import AS_APPLICATION, AsApplication
@@ -36,7 +36,9 @@ _HERE = Path(__file__).parent
 _APART = (_HERE / "faults", _HERE / "privileges")
 """What is in these folders has the marker `faults`."""
 
-_WITH_TABLES = (_HERE / "behaviour", _HERE / "conformance", _HERE / "rebuilding")
+_WITH_TABLES = [_HERE / "behaviour", _HERE / "cli", _HERE / "conformance"]
+_WITH_TABLES += [_HERE / "rebuilding", _HERE / "telemetry", _HERE / "transfer"]
+_WITH_TABLES += [_HERE / "verification", _HERE / "web"]
 """What is in these folders finds our tables, unless it has the marker `empty`."""
 
 _OPERATED = [_HERE / "cli", _HERE / "docs", _HERE / "migrations", _HERE / "rebuilding"]
@@ -200,6 +202,7 @@ def _finished() -> Iterator[None]:
     gc.collect()
     gc.freeze()
     yield
+    made_tables.finish()
     for each in (*BACKENDS, *OTHER_BACKENDS, *AS_APPLICATION):
         each.finish()
 
@@ -210,19 +213,19 @@ def backend(
     tmp_path_factory: pytest.TempPathFactory,
     _finished: None,
 ) -> Iterator[Backend]:
-    """A fresh database, dropped after the test, which must have left it.
+    """A fresh database, for this test alone, which must have left it.
 
     In some folders it has our tables, unless the test has the marker `empty`.
     """
     kind: Backend = request.param
     if reason := kind.unreachable():
         unavailable(f"{kind.name}: {reason}")
-    fresh = kind.fresh(tmp_path_factory.mktemp("database"))
+    has_tables = kind.has_tables and _finds_tables(request.node)
+    directory = tmp_path_factory.mktemp("database")
+    fresh = made_tables.fresh(kind, directory) if has_tables else kind.fresh(directory)
     observation = (
         Observation.LISTENER_OF_CURSORS if kind.is_observed else Observation.NOBODY
     )
-    if kind.has_tables and _finds_tables(request.node):
-        make_tables(fresh.url)
     leaks = Leaks(fresh)
     left_nothing = False
     try:
@@ -233,7 +236,8 @@ def backend(
             leaks.check()
             left_nothing = True
     finally:
-        fresh.discard(reusable=left_nothing)
+        if not (has_tables and left_nothing and made_tables.keep(fresh)):
+            fresh.discard(reusable=left_nothing)
 
 
 @pytest.fixture

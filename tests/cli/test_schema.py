@@ -20,6 +20,7 @@ def execute(backend: Backend, statement: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.empty
 def test_from_nothing(command_process: Command) -> None:
     command = command_process
     said = command("schema", "upgrade").stdout

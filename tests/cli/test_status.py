@@ -41,6 +41,7 @@ def test_a_database_without_tables(command_process: Command) -> None:
 
 
 @pytest.mark.needs(Capability.FILE_LOCKS)
+@pytest.mark.empty
 def test_a_file_that_is_not_there_is_not_made(command: Command) -> None:
     assert "there is no database" in command("status", code=2).stderr
     assert "there is no database" in command("status", code=2).stderr

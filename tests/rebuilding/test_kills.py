@@ -25,21 +25,26 @@ class Killed(BaseException):
     """Ends a rebuild; it can do nothing more."""
 
 
+_READS = ("SELECT", "SHOW", "PRAGMA", "WITH")
+
+
 class Killer:
-    """Kills what is executed in this thread, at one of its statements."""
+    """Kills what is executed in this thread, before one of its changes.
+
+    Who is killed before a statement that reads has done what it had done before the
+    next change.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self.at: int | None = None
-        self.last = ""
         self._thread = threading.get_ident()
 
     def __call__(self, _c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if threading.get_ident() != self._thread:
             return
-        self.count += 1
+        self.count += not statement.lstrip().startswith(_READS)
         if self.at is not None and self.count >= self.at:
-            self.last = self.last or statement
             raise Killed
 
 
@@ -67,12 +72,12 @@ def in_use(env: dict[str, str]) -> Iterator[InUse]:
 def test_at_each_statement(
     in_use: InUse, backend: Backend, first: RebuildPhase
 ) -> None:
-    """Each of the switch, and some of those before it."""
+    """Each change of the switch, and some of those before it."""
     with connected(backend) as connection:
         expected = names(connection)
 
     def rebuild(at: int | None) -> int:
-        """How many statements it took since the first one that counts."""
+        """How many changes it made since the first one that counts."""
         with killing() as killer:
 
             def told(progress: RebuildProgress) -> None:
