@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
+
+import pytest
+
+from backends import Capability
 
 _PROGRAM = """
 import gc, time
@@ -37,3 +43,26 @@ gc.enable()
 def test_session_that_has_failed_to_begin() -> None:
     """Its block is ended by the garbage collector, and waits for no thread."""
     subprocess.run([sys.executable, "-c", _PROGRAM], check=True, timeout=30)
+
+
+_OPEN_BLOCK = """
+from contextlib import ExitStack
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate
+
+application = Application()
+stack = ExitStack()
+stack.enter_context(application.recorder.transaction())
+application.save(Aggregate())
+"""
+
+
+@pytest.mark.needs(Capability.SHARED)
+def test_block_that_is_still_open(env: Mapping[str, str]) -> None:
+    """It rolls back, and waits for no thread either."""
+    subprocess.run(
+        [sys.executable, "-c", _OPEN_BLOCK],
+        check=True,
+        timeout=30,
+        env={**os.environ, **env},
+    )

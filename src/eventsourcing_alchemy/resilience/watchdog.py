@@ -129,6 +129,8 @@ class Watchdog:
 
     def begin(self, operation: Operation) -> None:
         """Watches an operation."""
+        if is_finalizing():  # No thread starts any more: start() would wait for ever.
+            return
         with self._lock:
             self.operations.add(operation.reference)
             if operation.patience < self._shortest:
