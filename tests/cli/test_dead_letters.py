@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from eventsourcing.persistence import Tracking
+from sqlalchemy import create_engine
+from sqlalchemy.orm import scoped_session, sessionmaker
 
-from backends import Capability
+from backends import Backend, Capability
 from cli import shop as shop_module
 from cli.command import Command
 from cli.shop import DECLARED, Sales, SalesProjection, Shop
@@ -20,12 +23,15 @@ from eventsourcing_alchemy import (
     PoisonPolicy,
     SQLAlchemyProjectionRunner,
 )
+from eventsourcing_alchemy.database.scoped_sessions import ScopedSessionDatastore
+from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.operations.dead_letters import (
     Place,
+    discard_letter,
     place_of,
     select_dead_letters,
 )
-from factories import OpenFactory
+from factories import OpenFactory, construct_factory
 
 pytestmark = pytest.mark.needs(Capability.SHARED)
 
@@ -99,6 +105,31 @@ def test_retry(
     command("dead-letters", "list")
     other = command("dead-letters", "retry", "other", "--all", code=2)
     assert "declares 'sales'" in other.stderr
+
+
+def test_where_operations_take_part_in_sessions(
+    passed_over: PassedOver,
+    command: Command,
+    backend: Backend,
+    topic_of: Callable[[object], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody commits those of the command's process."""
+    passed_over(13, 13)
+    engine = create_engine(normalise_url(backend.url))
+    session = scoped_session(sessionmaker(engine))
+    command.variables["SQLALCHEMY_SCOPED_SESSION_TOPIC"] = topic_of(session)
+    command.declare(DECLARED)
+    monkeypatch.setattr(shop_module, "UNLUCKY", 14)
+    command("dead-letters", "retry", "sales", "2")
+    variables = command.environment()
+    with closing(construct_factory("Shop", variables)) as factory:
+        assert isinstance(factory.datastore, ScopedSessionDatastore)
+        (letter,) = select_dead_letters(factory.datastore, limit=2)
+        discard_letter(factory.datastore, letter)
+    session.remove()
+    engine.dispose()
+    command("dead-letters", "list")
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

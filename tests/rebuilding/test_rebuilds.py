@@ -545,8 +545,10 @@ class TestRefused:
         with connected(backend) as connection:
             connection.execute(insert(tracking).values(("orders", "Market", 3)))
             connection.commit()
-        with pytest.raises(ProgrammingError, match="also follows 'Market'"):
-            in_use.rebuild()
+        for function in (in_use.rebuild, in_use.reset):
+            with pytest.raises(ProgrammingError, match="also follows 'Market'"):
+                function()
+        assert in_use.content()
         with connected(backend) as connection:
             connection.execute(tracking.update().values(notification_id=100))
             connection.commit()

@@ -1,6 +1,7 @@
 """`dead-letters`: events that a projection has passed over."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from eventsourcing_alchemy.cli.session import AsJson, session_of
 from eventsourcing_alchemy.errors import text_of
 from eventsourcing_alchemy.operations.dead_letters import (
     dead_letters_at,
-    dead_letters_of,
+    discard_letter,
     select_dead_letters,
 )
 from eventsourcing_alchemy.operations.opening import opened
@@ -138,8 +139,8 @@ def discard(
     output = session.output(as_json=as_json)
     with session.datastore(projection) as datastore:
         letters = dead_letters_at(datastore, projection, positions or [], application)
-        dead_letters = dead_letters_of(datastore, projection)
-        _do(output, ("discard", "discarded"), letters, dead_letters.discard)
+        act = partial(discard_letter, datastore)
+        _do(output, ("discard", "discarded"), letters, act)
 
 
 def _refuse_unclear(positions: list[int] | None, *, everything: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, select
 
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.database.scoped_sessions import apart_from_sessions
 from eventsourcing_alchemy.operations.reading import Reader, UnknownNameError, read
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
 from eventsourcing_alchemy.runners.dead_letter_rows import DeadLetter, letter_of
@@ -22,6 +23,20 @@ def dead_letters_of(datastore: SQLAlchemyDatastore, projection: str) -> DeadLett
         projection: name of the projection.
     """
     return DeadLetters(SQLAlchemyTrackingRecorder(datastore, projection))
+
+
+@apart_from_sessions()
+def discard_letter(datastore: SQLAlchemyDatastore, letter: DeadLetter) -> None:
+    """Forgets a dead letter. Takes part in no session of the calling code's.
+
+    Args:
+        datastore: the database.
+        letter: to forget.
+
+    Raises:
+        PersistenceError: if the database fails.
+    """
+    dead_letters_of(datastore, letter.projection_name).discard(letter)
 
 
 class Place(NamedTuple):

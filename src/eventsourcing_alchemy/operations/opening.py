@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
+from eventsourcing_alchemy.database.scoped_sessions import apart_from_sessions
 from eventsourcing_alchemy.environments import check_persistence_module, environment_of
 from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.host import (
@@ -65,6 +66,8 @@ def recorder_of(runner: BaseRunner[Any]) -> SQLAlchemyTrackingRecorder:
 def opened(declaration: Declaration) -> Iterator[tuple[Any, Any]]:
     """An application, and a projection of it that nobody runs.
 
+    The block takes part in no session of the calling code's: nobody would commit it.
+
     Args:
         declaration: of the projection.
 
@@ -78,6 +81,7 @@ def opened(declaration: Declaration) -> Iterator[tuple[Any, Any]]:
     application_class = declaration.application_class
     projection_class = declaration.projection_class
     with ExitStack() as stack:
+        stack.enter_context(apart_from_sessions())
         with opening(application_class, projection_class) as env:
             application = stack.enter_context(application_class())
             if declaration.is_event_sourced:

@@ -12,7 +12,7 @@ from eventsourcing_alchemy.errors import text_of
 from eventsourcing_alchemy.operations.dead_letters import (
     Place,
     dead_letters_at,
-    dead_letters_of,
+    discard_letter,
     place_of,
     select_dead_letters,
 )
@@ -74,11 +74,7 @@ async def retry(site: Site, request: Request) -> Response:
 
 async def discard(site: Site, request: Request) -> Response:
     """Forgets the dead letter."""
-
-    def act(letter: DeadLetter) -> None:
-        dead_letters_of(site.datastore, letter.projection_name).discard(letter)
-
-    return await _act(site, request, act)
+    return await _act(site, request, lambda each: discard_letter(site.datastore, each))
 
 
 async def _act(

@@ -1,10 +1,11 @@
 """What is looked for before anything begins, and again before it is in the way."""
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.new_view import NewView
 from eventsourcing_alchemy.operations.rebuild.shared_tables import (
+    refuse_other_applications,
     refuse_shared_tables,
 )
 from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewInUse
@@ -43,7 +44,7 @@ def check_again(connection: Connection, in_use: ViewInUse, new: NewView) -> None
         ProgrammingError: as `check()`.
     """
     refuse_shared_tables(connection, in_use)
-    _check_applications(connection, in_use)
+    refuse_other_applications(connection, in_use, "rebuild")
     _check_dependents(connection, new)
 
 
@@ -77,22 +78,6 @@ def _check_positions(in_use: ViewInUse) -> None:
             f"{in_use} is at position {position}, beyond the last event, which is at "
             f"{last} (perhaps an older backup was restored): stop its runners, and "
             "call reset()"
-        )
-        raise ProgrammingError(msg)
-
-
-def _check_applications(connection: Connection, in_use: ViewInUse) -> None:
-    columns = tables.tracking.c
-    query = select(columns.application_name).where(
-        columns.projection_name == in_use.recorder.name,
-        columns.application_name != in_use.application.name,
-    )
-    options = in_use.recorder.datastore.options
-    others = connection.scalars(query, execution_options=options).all()
-    if others:
-        msg = (
-            f"{in_use} also follows {', '.join(map(repr, others))}, whose events a "
-            "rebuild would lose: use a view of its own for each application"
         )
         raise ProgrammingError(msg)
 

@@ -11,6 +11,7 @@ from eventsourcing_alchemy.host import ProgrammingError, Projection
 from eventsourcing_alchemy.operations.rebuild.exclusion import ViewBusyError
 from eventsourcing_alchemy.operations.rebuild.rebuild_row import RebuildRows
 from eventsourcing_alchemy.operations.rebuild.shared_tables import (
+    refuse_other_applications,
     refuse_shared_tables,
 )
 from eventsourcing_alchemy.operations.rebuild.unknown_views import warn_of_unknown
@@ -47,8 +48,8 @@ def reset(
     Raises:
         ConfigurationError: if an environment variable cannot be used.
         OperationalError: if a runner holds the lease. The message names it.
-        ProgrammingError: if a rebuild of the view has begun, or another view has one
-            of its tables.
+        ProgrammingError: if a rebuild of the view has begun, another view has one of
+            its tables, or the projection also follows another application.
     """
     with view_in_use(application_class, projection_class, view_class, env) as in_use:
         with in_use.recorder.reading() as connection:
@@ -71,6 +72,7 @@ def _empty(in_use: ViewInUse) -> None:
         if rows.read(connection) is not None:
             msg = f"A rebuild of {in_use} has begun: finish or restart it instead"
             raise ProgrammingError(msg)
+        refuse_other_applications(connection, in_use, "reset")
         recorder.lock_tracking(connection, name)
         tables = view.own_tables[::-1]
         recorder.datastore.dialect.empty_tables(connection, tables)

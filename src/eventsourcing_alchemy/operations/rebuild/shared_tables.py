@@ -57,6 +57,34 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
             raise ProgrammingError(msg)
 
 
+def refuse_other_applications(
+    connection: Connection, in_use: ViewInUse, doing: str
+) -> None:
+    """Makes sure that the view shows the events of one application.
+
+    Args:
+        connection: where to look.
+        in_use: the view in use.
+        doing: what would lose the events of others, for people.
+
+    Raises:
+        ProgrammingError: names the other applications.
+    """
+    columns = tables.tracking.c
+    query = select(columns.application_name).where(
+        columns.projection_name == in_use.recorder.name,
+        columns.application_name != in_use.application.name,
+    )
+    options = in_use.recorder.datastore.options
+    others = connection.scalars(query, execution_options=options).all()
+    if others:
+        msg = (
+            f"{in_use} also follows {', '.join(map(repr, others))}, whose events a "
+            f"{doing} would lose: use a view of its own for each application"
+        )
+        raise ProgrammingError(msg)
+
+
 def other_projections(connection: Connection, in_use: ViewInUse) -> Sequence[str]:
     """Names of the others that have a position in the same database and schema.
 
