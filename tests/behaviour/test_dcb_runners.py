@@ -26,6 +26,7 @@ from eventsourcing_alchemy import (
     PoisonPolicy,
     SQLAlchemyProjectionRunner,
 )
+from eventsourcing_alchemy.runners import history
 
 Runner = SQLAlchemyProjectionRunner[Any, Any]
 Run = Callable[..., Runner]
@@ -230,6 +231,25 @@ def test_follows_an_application_in_tables_of_the_librarys(
     runner = run()
     with announced_again(runner):
         assert_follows(runner, topics)
+
+
+@pytest.mark.needs(Capability.NOTIFY)
+@pytest.mark.usefixtures("tables_of_the_librarys")
+def test_a_rebuild_reads_tables_of_the_librarys(
+    run: Run, topics: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The events that have one of the topics, whichever its recorder can look for."""
+    monkeypatch.setattr(history, "PAGE", 2)
+    application = run().app
+    last = [save_numbers(application, 5) for _ in range(2)][-1]
+    read = history.reader_of(application, topics)
+    found = [*read(0, last)]
+    while page := read(found[-1].id, last):
+        found += page
+    assert len({each.id for each in found}) == len(found) == 2 * TOPICS[topics]
+    stop = found[-1].id - 1
+    assert all(each.id <= stop for each in read(0, stop))
+    assert read(stop, stop) == []
 
 
 @pytest.mark.needs(Capability.NOTIFY)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from eventsourcing_alchemy.host import (
@@ -14,6 +15,7 @@ from eventsourcing_alchemy.host import (
     Notification,
 )
 from eventsourcing_alchemy.runners.event_source import TaggedMapper, tagged
+from eventsourcing_alchemy.runners.refused_queries import chooser, refuses
 
 PAGE = 1000
 """Events that are read at once."""
@@ -76,6 +78,8 @@ def reader_of(
         return lambda gt, stop: recorder.select_notifications(
             gt + 1, PAGE, stop=stop, topics=topics
         )
+    if refuses(recorder, topics):
+        return partial(_chosen, recorder, chooser(topics))
     query = DCBQuery(items=[DCBQueryItem(types=list(topics))])
 
     def read(gt: int, stop: int) -> Sequence[Notification]:
@@ -83,6 +87,18 @@ def reader_of(
         return [each for each in found if each.id <= stop]
 
     return read
+
+
+def _chosen(
+    recorder: Any, is_chosen: Callable[[Notification], bool], gt: int, stop: int
+) -> Sequence[Notification]:
+    """Reads on until there are some, or no more."""
+    while page := [*map(tagged, recorder.read(after=gt, limit=PAGE))]:
+        chosen = [each for each in page if each.id <= stop and is_chosen(each)]
+        if chosen or page[-1].id >= stop:
+            return chosen
+        gt = page[-1].id
+    return []
 
 
 def mapper_in(application: Application[Any] | DCBApplication) -> Mapper[Any]:

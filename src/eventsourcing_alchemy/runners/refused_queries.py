@@ -1,6 +1,6 @@
 """Applications whose recorders cannot look for the topics of a projection."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 
@@ -9,6 +9,7 @@ from eventsourcing_alchemy.host import (
     DCBQueryItem,
     DCBRecorder,
     DCBSubscription,
+    Notification,
     ProgrammingError,
 )
 from eventsourcing_alchemy.runners.event_source import (
@@ -36,6 +37,16 @@ def refuses(recorder: DCBRecorder, topics: Sequence[str]) -> bool:
     return False
 
 
+def chooser(topics: Sequence[str]) -> Callable[[Notification], bool]:
+    """What tells the events of some topics from others.
+
+    Args:
+        topics: of the events to choose; all, if there are none.
+    """
+    wanted = frozenset(with_other_names(topics))
+    return lambda each: not wanted or each.topic in wanted
+
+
 @contextmanager
 def chosen_events(
     recorder: DCBRecorder, topics: Sequence[str], after: int | None, stopping: Event
@@ -48,15 +59,12 @@ def chosen_events(
         after: position to start after.
         stopping: ends it; is set when the block ends.
     """
-    wanted = frozenset(with_other_names(topics))
     with recorder.subscribe(after=after) as subscription:
         stopper = Thread(target=_stop, args=(subscription, stopping))
         stopper.start()
         events = map(tagged, subscription)
         try:
-            yield ForeignEventSource(
-                each for each in events if not wanted or each.topic in wanted
-            )
+            yield ForeignEventSource(filter(chooser(topics), events))
         finally:
             stopper.join()
 
