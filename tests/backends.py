@@ -287,6 +287,7 @@ class MariaDB(Server):
         "PAD_CHAR_TO_FULL_LENGTH,NO_UNSIGNED_SUBTRACTION,TIME_ROUND_FRACTIONAL,"
         "NO_AUTO_VALUE_ON_ZERO,ONLY_FULL_GROUP_BY,HIGH_NOT_PRECEDENCE',"
         " sql_safe_updates = 1, completion_type = 1, sql_auto_is_null = 1,"
+        " sql_select_limit = 1,"
         " tx_isolation = 'SERIALIZABLE'"
     }
     script_settings: ClassVar[Mapping[str, str]] = {"client_flag": "65536"}

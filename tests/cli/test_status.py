@@ -33,6 +33,7 @@ def record(factory: SQLAlchemyFactory, count: int) -> None:
     )
 
 
+@pytest.mark.empty
 @pytest.mark.needs(Capability.SERVER)
 def test_a_database_without_tables(command_process: Command) -> None:
     result = command_process("status", "--json", code=3)

@@ -33,9 +33,12 @@ _PLACE = text(
 )
 
 
-_CHARACTER_SETS = (
-    "SELECT @@character_set_client, @@character_set_connection, @@character_set_results"
+_SESSION = (
+    "SELECT @@sql_select_limit, "
+    "@@character_set_client, @@character_set_connection, @@character_set_results"
 )
+
+_UNLIMITED = 2**64 - 1
 
 
 class MySQLConnections(Connections):
@@ -97,16 +100,19 @@ class MySQLConnections(Connections):
             cursor.close()
 
     def watch(self, engine: Engine) -> None:
-        """Has sessions take every character, and PyMySQL's cursors see what ends."""
-        listen_to_pool(engine, "connect", _use_utf8mb4)
+        """Has sessions leave out nothing, and PyMySQL's cursors see what ends."""
+        listen_to_pool(engine, "connect", _leave_out_nothing)
         listen_to_pool(engine, "connect", watch_transactions)
 
 
-def _use_utf8mb4(dbapi_connection: Any, _: object) -> None:
-    # For what another character set lacks, the server sends, or stores, question marks.
+def _leave_out_nothing(dbapi_connection: Any, _: object) -> None:
     cursor = dbapi_connection.cursor()
-    cursor.execute(_CHARACTER_SETS)
-    if set(cursor.fetchone()) != {"utf8mb4"}:
+    cursor.execute(_SESSION)
+    limit, *character_sets = cursor.fetchone()
+    if limit != _UNLIMITED:
+        cursor.execute(f"SET SESSION sql_select_limit = {_UNLIMITED}")
+    # For what another character set lacks, the server sends, or stores, question marks.
+    if set(character_sets) != {"utf8mb4"}:
         # The driver has to know as well. One of them has another name for it.
         for name in ("set_character_set", "set_charset_collation"):
             if hasattr(dbapi_connection, name):
