@@ -72,10 +72,10 @@ def run_tests(session: nox.Session, sqlalchemy: str, *options: str) -> None:
 def tests(session: nox.Session) -> None:
     """Test on this Python and the newest SQLAlchemy; without `faults`."""
     session.log(
-        "Installs (half a minute, the first time), then runs some 4,000 tests, on"
+        "Installs (half a minute, the first time), then runs some 5,000 tests, on"
     )
     session.log(
-        "SQLite and the servers that it finds, three at a time: 5 minutes on 2 cores."
+        "SQLite and the servers that it finds, three at a time: 10 minutes on 2 cores."
     )
     run_tests(session, SQLALCHEMY["2.1"], "-m", "not faults")
 
@@ -84,9 +84,9 @@ def tests(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Test what breaks servers, forks, needs roles or listens: what `tests` omits."""
     session.log(
-        "Installs (half a minute, the first time), then runs some 1,700 tests. Many"
+        "Installs (half a minute, the first time), then runs some 2,000 tests. Many"
     )
-    session.log("start servers of their own, to stop and kill: 10 minutes on 2 cores.")
+    session.log("start servers of their own, to stop and kill: 15 minutes on 2 cores.")
     run_tests(session, SQLALCHEMY["2.1"], "-m", "faults", "--verbose")
 
 
