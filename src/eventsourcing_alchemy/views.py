@@ -172,7 +172,8 @@ class SQLAlchemyMaterialisedView(SQLAlchemyTrackingRecorder):
         """Opens a transaction, like `processing()`, and yields an ORM session.
 
         The block commits the session at its end. The session works in a savepoint:
-        `session.rollback()` undoes what the session did, not the tracking.
+        `session.rollback()` undoes what the session and recorders did in the block,
+        not the tracking.
 
         Args:
             tracking: the name of the application, and the position of the event. None

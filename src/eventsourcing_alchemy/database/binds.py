@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, overload
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -66,7 +66,7 @@ def _bind_arguments(
     bind: Session | scoped_session[Session], is_elsewhere: Elsewhere
 ) -> dict[str, Any] | None:
     """Which of several engines a session is to use, None for the only one."""
-    session = bind() if isinstance(bind, scoped_session) else bind
+    session = session_of(bind)
     binds = _binds_of(session)
     if session.bind is not None and not (binds and is_elsewhere(session.bind.engine)):
         return None
@@ -88,6 +88,22 @@ def _binds_of(session: Session) -> Collection[Engine | Connection]:
         binds = vars(session)["_Session__binds"]
     found: Collection[Engine | Connection] = binds.values()
     return found
+
+
+def is_bound(session: Session, connection: Connection) -> bool:
+    """Whether a session was constructed for a connection."""
+    return session.bind is connection or connection in _binds_of(session)
+
+
+@overload
+def session_of(bind: Session | scoped_session[Session]) -> Session: ...
+@overload
+def session_of(bind: Bind) -> Session | None: ...
+def session_of(bind: Bind) -> Session | None:
+    """The session that the caller has, None for a connection."""
+    if isinstance(bind, Connection):
+        return None
+    return bind() if isinstance(bind, scoped_session) else bind
 
 
 def flush(bind: Bind) -> None:

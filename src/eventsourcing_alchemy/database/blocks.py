@@ -6,11 +6,15 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine
 
+from eventsourcing_alchemy.database import (
+    session_savepoints,  # noqa: F401 (listens to sessions)
+)
 from eventsourcing_alchemy.database.binds import (
     Bind,
     connection_of,
     flush,
     savepoint_of,
+    session_of,
 )
 from eventsourcing_alchemy.database.checkout import ConnectionCheckout
 from eventsourcing_alchemy.database.engines import SharedEngine
@@ -111,6 +115,7 @@ class Blocks:
             connection = self.connection_of(bind)
             # Without a mark, the release of the savepoint tells.
             transaction = self._guarded(connection, self._dialect.mark(connection))
+            transaction.session = session_of(bind)
             with watching_statements(connection), joinable(self._engine, transaction):
                 yield connection
                 flush(bind)

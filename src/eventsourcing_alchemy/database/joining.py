@@ -7,6 +7,7 @@ from os import register_at_fork
 from typing import Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, event
+from sqlalchemy.orm import Session
 
 from eventsourcing_alchemy.database.callers import current_caller
 from eventsourcing_alchemy.database.transactions import OpenTransaction
@@ -178,6 +179,11 @@ def _unregister(
         transactions[key] = outer
     elif transactions.get(key) is transaction:
         del transactions[key]
+
+
+def joined_connections() -> list[tuple[Connection, Session | None]]:
+    """The connections that recorders join, each with the session it was got from."""
+    return [(each, of.session) for each, of in list(_by_connection.items())]
 
 
 def verify_transaction(connection: Connection) -> None:

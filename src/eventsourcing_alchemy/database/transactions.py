@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, NestedTransaction, event
+from sqlalchemy.orm import Session
 
 from eventsourcing_alchemy.database.callers import current_caller
 from eventsourcing_alchemy.database.savepoints import names_around
@@ -77,6 +78,7 @@ class OpenTransaction:
         owner: the thread and task that opened it.
         covered: what is hidden by it, from code in its context or of its owner.
         refuse_reader: is called when code reads that has its context, but cannot join.
+        session: of the caller's, whose connection it is; None for none.
 
     Args:
         connection: is in the transaction, or savepoint, that is the transaction.
@@ -104,6 +106,7 @@ class OpenTransaction:
         self.owner = current_caller()
         self.covered: list[OpenTransaction] = []
         self.refuse_reader: Callable[[], None] = lambda: None
+        self.session: Session | None = None
         self._savepoint = connection.get_nested_transaction()
         self._transaction = self._savepoint or connection.get_transaction()
         self._has_failed = False

@@ -160,6 +160,25 @@ class EventSession(Session):
         self.close()
 
 
+class SavepointSession(Session):
+    """A session that works in a savepoint, of which recorders are a part, too.
+
+    Args:
+        connection: in a transaction.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, join_transaction_mode="create_savepoint")
+        self._joined = connection
+        self.connection()  # Begins it; otherwise the first statement would.
+
+    def rollback(self) -> None:
+        """Rolls back, and begins another savepoint."""
+        super().rollback()
+        if not self._joined.invalidated:
+            self.connection()
+
+
 @contextmanager
 def event_session(connection: Connection) -> Iterator[Session]:
     """A session, which is flushed and committed at the end of the block.
@@ -171,9 +190,7 @@ def event_session(connection: Connection) -> Iterator[Session]:
     """
     session = _in_batch(connection)
     if session is None:
-        with Session(
-            connection, join_transaction_mode="create_savepoint"
-        ) as with_savepoint:
+        with SavepointSession(connection) as with_savepoint:
             yield with_savepoint
             with_savepoint.commit()
         return

@@ -156,8 +156,17 @@ def _name(mapper: Mapper[Any]) -> str | None:
     return name and name.lower()
 
 
+_PACKAGE = __name__.partition(".")[0]
+
+
 def is_heard(session: Session) -> bool:
-    """Whether somebody listens to what a session does."""
+    """Whether somebody else than this package listens to what a session does."""
     events: Any = session.dispatch
     names: Iterable[str] = events._event_names  # noqa: SLF001
-    return any(getattr(events, name) for name in names)
+    listeners = (each for name in names for each in getattr(events, name))
+    return any(not _is_ours(each) for each in listeners)
+
+
+def _is_ours(listener: object) -> bool:
+    module = getattr(listener, "__module__", None) or ""
+    return module.partition(".")[0] == _PACKAGE

@@ -73,7 +73,7 @@ class SQLAlchemyRecorder(Recorder):
         """Opens a transaction, like `transaction()`, and yields an ORM session.
 
         The block commits the session at its end. The session works in a savepoint:
-        `session.rollback()` undoes what the session did, not what recorders did.
+        `session.rollback()` undoes what the session and recorders did in the block.
 
         Yields:
             The session.
