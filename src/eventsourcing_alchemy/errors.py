@@ -173,8 +173,27 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
+        cause = _ended_by(cause)
         yield cause
         cause = cause.__cause__
+
+
+_END_OF_SAVEPOINT = ("ROLLBACK TO SAVEPOINT ", "RELEASE SAVEPOINT ")
+
+
+def _ended_by(error: BaseException) -> BaseException:
+    """What ended the transaction, if the error is that a savepoint went with it.
+
+    SQLAlchemy raises the second one, because it rolls back to the savepoint.
+    """
+    if isinstance(error, exc.DBAPIError) and error.orig is not None:
+        before = error.orig.__context__
+        statement = error.statement or ""
+        if statement.startswith(_END_OF_SAVEPOINT) and isinstance(
+            before, exc.DBAPIError
+        ):
+            return before
+    return error
 
 
 def driver_error_of(error: BaseException) -> BaseException | None:
@@ -253,8 +272,9 @@ class translated:  # noqa: N801 (it is used as a function is)
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         """Translates."""
-        if isinstance(error, exc.StatementError | exc.TimeoutError):
-            raise host_error(error) from error
+        told = error and _ended_by(error)
+        if isinstance(told, exc.StatementError | exc.TimeoutError):
+            raise host_error(told) from told
         if is_about_lost_connection(error):
             raise ConnectionLostError(LOST) from error
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Barrier
 from typing import Any
 
 import pytest
-from eventsourcing.persistence import ProgrammingError, Tracking
+from eventsourcing.persistence import (
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    Tracking,
+)
 from sqlalchemy import (
     Column,
     Connection,
     Engine,
     Integer,
     Table,
+    Update,
     create_engine,
     delete,
     insert,
     text,
+    update,
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -40,6 +49,10 @@ from eventsourcing_alchemy import (
     TransactionEndedError,
 )
 from eventsourcing_alchemy.dialects.urls import normalise_url
+from eventsourcing_alchemy.resilience.error_classification import (
+    ErrorKind,
+    error_kind_of,
+)
 from factories import OpenFactory
 
 unique = Table(
@@ -407,3 +420,52 @@ def test_caught_error_while_an_event_is_processed(
         process()
     assert view.max_tracking_id("upstream") is None
     assert count_own(recorder) == 0
+
+
+@pytest.mark.needs(Capability.ROLLBACK_BY_CONFLICT)
+def test_error_that_has_ended_the_transaction_around_a_savepoint(
+    recorder: SQLAlchemyApplicationRecorder,
+) -> None:
+    """It is that one, and not the one about the savepoint that is no more."""
+    with recorder.transaction() as connection:
+        connection.execute(insert(unique).values(id=1))
+
+    def write() -> None:
+        with recorder.transaction() as connection, connection.begin_nested():
+            connection.execute(insert(unique).values(id=1))
+
+    with pytest.raises(IntegrityError, match="UNIQUE"):
+        write()
+
+
+@pytest.mark.needs(Capability.ROW_LOCKS)
+@pytest.mark.parametrize("is_session", [False, True])
+def test_deadlock_within_a_savepoint(
+    recorder: SQLAlchemyApplicationRecorder, is_session: bool
+) -> None:
+    """Whoever is chosen is told of the deadlock, so that it is tried again."""
+    with recorder.transaction() as connection:
+        connection.execute(insert(unique), [{"id": 1}, {"id": 2}])
+    both = Barrier(2)
+
+    def write(first: int, second: int) -> None:
+        with recorder.transaction() as connection:
+            connection.execute(change(first))
+            both.wait(20)
+            if is_session:
+                with recorder.session() as session, session.begin_nested():
+                    session.execute(change(second))
+            else:
+                with connection.begin_nested():
+                    connection.execute(change(second))
+
+    with ThreadPoolExecutor(2) as threads:
+        done = [threads.submit(write, *rows) for rows in ((1, 2), (2, 1))]
+    (error,) = [each.exception() for each in done if each.exception()]
+    assert isinstance(error, OperationalError)
+    kind = error_kind_of(error, recorder.datastore.dialect)
+    assert kind is ErrorKind.CONFLICT, error
+
+
+def change(number: int) -> Update:
+    return update(unique).where(unique.c.id == number).values(id=number)
