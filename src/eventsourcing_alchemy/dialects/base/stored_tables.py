@@ -1,9 +1,9 @@
 """How the database keeps tables: what decides which texts are equal, say."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Column, Connection, bindparam, text
 
 
 class StoredColumn(NamedTuple):
@@ -60,6 +60,21 @@ class StoredTables:
             Sentences that begin with the name of a table.
         """
         yield from ()
+
+    def other_schemas(
+        self,
+        connection: Connection,  # noqa: ARG002
+        schema: str | None,  # noqa: ARG002
+        column: Column[Any],  # noqa: ARG002
+    ) -> Sequence[str]:
+        """Schemas, except one, with a table that has a column which the role may read.
+
+        Args:
+            connection: where to look.
+            schema: the exception; None for the connection's.
+            column: of a table.
+        """
+        return ()
 
 
 _COLUMNS = text(

@@ -1,8 +1,9 @@
-"""Which tables a crash would empty."""
+"""Which tables a crash would empty, and which schemas have a table."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Column, Connection, bindparam, text
 
 from eventsourcing_alchemy.dialects.base.stored_tables import InformationSchema
 
@@ -13,6 +14,21 @@ _UNLOGGED = text(
     ORDER BY relname
     """
 ).bindparams(bindparam("tables", expanding=True))
+
+# Temporary tables are of other sessions, which alone can read them.
+_OTHER_SCHEMAS = text(
+    """
+    SELECT nspname FROM pg_class
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE relname = :table AND attname = :column AND NOT attisdropped
+        AND relkind IN ('r', 'p') AND relpersistence <> 't'
+        AND nspname <> coalesce(CAST(:schema AS text), current_schema())
+        AND has_schema_privilege(relnamespace, 'USAGE')
+        AND has_column_privilege(attrelid, attnum, 'SELECT')
+    ORDER BY nspname
+    """
+)
 
 
 class PostgreSQLStoredTables(InformationSchema):
@@ -25,3 +41,11 @@ class PostgreSQLStoredTables(InformationSchema):
         parameters = {"schema": schema, "tables": list(tables)}
         for name in connection.scalars(_UNLOGGED, parameters):
             yield f"{name} is UNLOGGED, so a crash of the server empties it"
+
+    def other_schemas(
+        self, connection: Connection, schema: str | None, column: Column[Any]
+    ) -> Sequence[str]:
+        """Those of the database."""
+        names = {"table": column.table.name, "column": column.name}
+        found = connection.scalars(_OTHER_SCHEMAS, {"schema": schema, **names})
+        return found.all()

@@ -12,10 +12,16 @@ from eventsourcing_alchemy.host import (
 )
 from eventsourcing_alchemy.operations.projected_views import subclasses, view_of
 from eventsourcing_alchemy.operations.rebuild.new_view import is_name_while_built
+from eventsourcing_alchemy.operations.rebuild.other_schemas import (
+    positions_elsewhere,
+    tables_for_all,
+)
 from eventsourcing_alchemy.operations.rebuild.view_in_use import ViewClass, ViewInUse
 from eventsourcing_alchemy.recorders.base import SQLAlchemyRecorder
 from eventsourcing_alchemy.schema import tables
 from eventsourcing_alchemy.schema.namespaces import default_schema
+
+Names = set[tuple[str | None, str]]
 
 
 def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
@@ -25,6 +31,9 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
     to them, if the process knows a view for it with tables of these names. Where a
     position is of a projection that the process does not know, any other view of the
     process may be its.
+
+    Where the view declares a schema for its tables, so may one that has a position in
+    another schema: if it is of the same name, or the process knows such a view for it.
 
     Args:
         connection: where to look.
@@ -42,14 +51,48 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
         )
         raise ProgrammingError(msg)
     here = other_projections(connection, in_use)
-    if not here:
+    _refuse_views(in_use, names, here, schema, "this database")
+    _refuse_other_schemas(connection, in_use, schema)
+
+
+def _refuse_other_schemas(
+    connection: Connection, in_use: ViewInUse, schema: str | None
+) -> None:
+    """The same of projections that have a position in another schema."""
+    found, store = tables_for_all(connection, in_use), in_use.recorder.datastore
+    if not found:
         return
+    names = {(store.schema_of(table) or schema, table.name) for table in found}
     known = known_projections()
-    for name, view in _suspects(in_use.view_class, here, known):
+    for there, projections in positions_elsewhere(connection, in_use):
+        if in_use.recorder.name in projections:
+            msg = (
+                f"Projection {in_use.recorder.name!r} has processed events in the "
+                f"schema {there!r}, too, and would lose its rows of the tables "
+                f"{_listed(names)}: declare them in no schema, so that each schema "
+                "has its own, or delete that position if it is of no use any more"
+            )
+            raise ProgrammingError(msg)
+        # The unknown ones may be of whatever else is on the server.
+        others = [name for name in projections if name in known]
+        _refuse_views(in_use, names, others, there, f"the schema {there!r}")
+
+
+def _refuse_views(
+    in_use: ViewInUse,
+    names: Names,
+    others: Collection[str],
+    schema: str | None,
+    place: str,
+) -> None:
+    """Makes sure that no view of other projections, which are in use, has a table."""
+    if not others:
+        return
+    for name, view in _suspects(in_use.view_class, others, known_projections()):
         shared = names & _names(view.metadata, schema)
         if shared:
             msg = (
-                f"Projection {name!r} has processed events in this database, and "
+                f"Projection {name!r} has processed events in {place}, and "
                 f"{view.__module__}.{view.__qualname__} has the tables "
                 f"{_listed(shared)} too, and would lose them: give each view a "
                 "MetaData of its own, with other names of tables"
@@ -137,9 +180,6 @@ def _is_same_view(one: type[Any], other: type[Any]) -> bool:
 def _declarer(view_class: type[SQLAlchemyRecorder]) -> type[Any]:
     """The class by which a view has got its tables."""
     return next(each for each in view_class.__mro__ if "metadata" in vars(each))
-
-
-Names = set[tuple[str | None, str]]
 
 
 def _names(metadata: MetaData | None, schema: str | None) -> Names:
