@@ -96,4 +96,6 @@ def _advanced_in_turn() -> Update:
 
 def notified(channel: str) -> Case[Any]:
     """Announces new events, where the queue has room; NULL where it has none."""
-    return case((has_room(), func.pg_notify(channel, bindparam("application"))))
+    # Cast, because asyncpg makes None of its type.
+    announced = func.pg_notify(channel, bindparam("application")).cast(String)
+    return case((has_room(), announced))
