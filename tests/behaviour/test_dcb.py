@@ -217,7 +217,7 @@ class TestQueries:
             recorder.append([event()], unless(*others, item("b"), after=1))
         assert recorder.append([event()], unless(*others, item("b"), after=2)) == 3
         assert recorder.append([event()], unless(*others)) == 4
-        assert monotonic() - began < 10
+        assert monotonic() - began < 30  # On a busy machine.
 
     def test_that_is_too_long(self, recorder: SQLAlchemyDCBRecorder) -> None:
         asked = query(item(*map(str, range(30_001))))
