@@ -35,13 +35,6 @@ def recorder(factory: SQLAlchemyFactory) -> SQLAlchemyApplicationRecorder:
 
 
 @pytest.fixture
-def engine(backend: Backend) -> Iterator[Engine]:
-    engine = create_engine(normalise_url(backend.url))
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def other(backend: Backend, env: dict[str, str], tmp_path: Path) -> Iterator[Engine]:
     """Of another database of the same kind, which has the tables, too."""
     another = backend.fresh(tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from random import Random
@@ -29,13 +29,12 @@ from eventsourcing.persistence import (
     ProgrammingError,
     Tracking,
 )
-from sqlalchemy import Engine, create_engine, make_url, select
+from sqlalchemy import Engine, make_url, select
 
 from backends import Backend, Capability
 from behaviour.workers import DeliberateError
 from eventsourcing_alchemy import SQLAlchemyFactory
 from eventsourcing_alchemy.dialects.base.dcb_appending import Append
-from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.recorders import dcb
 from eventsourcing_alchemy.recorders.dcb import SQLAlchemyDCBRecorder
 from eventsourcing_alchemy.schema.tables import dcb_events
@@ -50,14 +49,6 @@ HOSTILE = ["a", "A", "a ", " a", "ä", "😀" * 255, "x" * 255, "%s", "'", '"', 
 @pytest.fixture
 def recorder(factory: SQLAlchemyFactory) -> SQLAlchemyDCBRecorder:
     return factory.dcb_recorder()
-
-
-@pytest.fixture
-def engine(backend: Backend) -> Iterator[Engine]:
-    """An engine of the user's own, with SQLAlchemy's defaults."""
-    engine = create_engine(normalise_url(backend.url))
-    yield engine
-    engine.dispose()
 
 
 def event(*tags: str, type_: str = "T", data: bytes = b"data") -> DCBEvent:

@@ -23,20 +23,12 @@ from backends import Backend, Capability
 from commandline import Alembic, AlembicInProcess
 from eventcounters import EventCounters
 from eventsourcing_alchemy import SQLAlchemyFactory
-from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.schema.migrate import VERSION_TABLE, missing_tables
 from eventsourcing_alchemy.schema.namespaces import checked_schema
 from factories import OpenFactory, construct_factory
 
 pytestmark = pytest.mark.empty
-
-
-@pytest.fixture
-def engine(backend: Backend) -> Iterator[Engine]:
-    engine = create_engine(normalise_url(backend.url))
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import InterfaceError, StoredEvent, Tracking
 from eventsourcing.projection import Projection
 from eventsourcing.system import ProcessApplication, SingleThreadedRunner, System
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from backends import Backend, Capability
+from backends import Capability
 from behaviour.workers import DeliberateError, ids, new_events
 from eventcounters import EventCounters
 from eventsourcing_alchemy import (
@@ -25,7 +25,6 @@ from eventsourcing_alchemy import (
     SQLAlchemyFactory,
     SQLAlchemyProjectionRunner,
 )
-from eventsourcing_alchemy.dialects.urls import normalise_url
 from eventsourcing_alchemy.errors import ConfigurationError
 from factories import OpenFactory
 
@@ -36,14 +35,6 @@ TopicOf = Callable[[object], str]
 
 class Shop(Application[UUID]):
     name = "Application"
-
-
-@pytest.fixture
-def engine(backend: Backend) -> Iterator[Engine]:
-    """The user's own, with SQLAlchemy's defaults."""
-    engine = create_engine(normalise_url(backend.url))
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

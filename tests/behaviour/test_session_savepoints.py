@@ -8,14 +8,13 @@ from uuid import uuid4
 
 import pytest
 from eventsourcing.persistence import StoredEvent, Tracking
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from backends import Backend, Capability
+from backends import Capability
 from behaviour.workers import DeliberateError
 from eventcounters import EventCounters
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
-from eventsourcing_alchemy.dialects.urls import normalise_url
 
 OpenSession = Callable[
     [SQLAlchemyApplicationRecorder, Engine], AbstractContextManager[Session]
@@ -47,14 +46,6 @@ def on_a_connection(
     with recorder.transaction() as connection, Session(connection) as session:
         yield session
         session.commit()
-
-
-@pytest.fixture
-def engine(backend: Backend) -> Iterator[Engine]:
-    """The user's own, with SQLAlchemy's defaults."""
-    engine = create_engine(normalise_url(backend.url))
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Barrier
@@ -22,7 +22,6 @@ from sqlalchemy import (
     Integer,
     Table,
     Update,
-    create_engine,
     delete,
     insert,
     text,
@@ -67,14 +66,6 @@ def recorder(factory: SQLAlchemyFactory) -> SQLAlchemyApplicationRecorder:
     recorder = factory.application_recorder()
     metadata.create_all(recorder.datastore.engine)
     return recorder
-
-
-@pytest.fixture
-def engine(backend: Backend) -> Iterator[Engine]:
-    """An engine of the user's own, with SQLAlchemy's defaults."""
-    engine = create_engine(normalise_url(backend.url))
-    yield engine
-    engine.dispose()
 
 
 def end_by_connection(connection: Connection) -> None:

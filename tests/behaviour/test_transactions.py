@@ -34,7 +34,6 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
-    create_engine,
     func,
     insert,
     select,
@@ -43,7 +42,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import OperationalError as SQLAlchemyOperationalError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from backends import Backend, Capability
+from backends import Capability
 from behaviour.workers import DeliberateError, ids, new_events
 from eventsourcing_alchemy import (
     SQLAlchemyApplicationRecorder,
@@ -51,7 +50,6 @@ from eventsourcing_alchemy import (
     SQLAlchemyTrackingRecorder,
     TransactionEndedError,
 )
-from eventsourcing_alchemy.dialects.urls import normalise_url
 from factories import OpenFactory, construct_factory
 
 metadata = MetaData()
@@ -71,14 +69,6 @@ def tracker(
     factory: SQLAlchemyFactory,
 ) -> SQLAlchemyTrackingRecorder:
     return factory.tracking_recorder()
-
-
-@pytest.fixture
-def engine(backend: Backend) -> Iterator[Engine]:
-    """An engine of the user's own, with SQLAlchemy's defaults."""
-    engine = create_engine(normalise_url(backend.url))
-    yield engine
-    engine.dispose()
 
 
 def count_own(recorder: SQLAlchemyApplicationRecorder) -> int:

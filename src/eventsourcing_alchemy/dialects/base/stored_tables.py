@@ -1,9 +1,9 @@
 """How the database keeps tables: what decides which texts are equal, say."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from sqlalchemy import Column, Connection, bindparam, text
+from sqlalchemy import Column, Connection, TextClause, bindparam, text
 
 
 class StoredColumn(NamedTuple):
@@ -88,9 +88,15 @@ _COLUMNS = text(
 
 
 class InformationSchema(StoredTables):
-    """How a database keeps tables that tells it in `information_schema`."""
+    """How a database keeps tables that tells it in `information_schema`.
+
+    Attributes:
+        schemas_of_column: selects the schemas, except `:schema`, in which the role may
+            read the `:column` of a `:table`.
+    """
 
     describes_columns = True
+    schemas_of_column: ClassVar[TextClause]
 
     def stored_columns(
         self, connection: Connection, schema: str | None, tables: Collection[str]
@@ -99,3 +105,11 @@ class InformationSchema(StoredTables):
         schema = schema or connection.dialect.default_schema_name
         parameters = {"schema": schema, "tables": list(tables)}
         return [StoredColumn(*row) for row in connection.execute(_COLUMNS, parameters)]
+
+    def other_schemas(
+        self, connection: Connection, schema: str | None, column: Column[Any]
+    ) -> Sequence[str]:
+        """Those that it shows to the role."""
+        names = {"table": column.table.name, "column": column.name}
+        found = connection.scalars(self.schemas_of_column, {"schema": schema, **names})
+        return found.all()

@@ -1,9 +1,8 @@
 """Which tables cannot roll back or store every text, and which databases have them."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator
 
-from sqlalchemy import Column, Connection, bindparam, text
+from sqlalchemy import Connection, bindparam, text
 
 from eventsourcing_alchemy.dialects.base.stored_tables import InformationSchema
 
@@ -25,7 +24,7 @@ _COLUMNS = text(
     """
 ).bindparams(bindparam("tables", expanding=True))
 
-_OTHER_SCHEMAS = text(
+_SCHEMAS_OF_COLUMN = text(
     """
     SELECT table_schema FROM information_schema.columns
     WHERE table_name = :table AND column_name = :column
@@ -39,6 +38,8 @@ _OTHER_SCHEMAS = text(
 class MySQLStoredTables(InformationSchema):
     """Tables have an engine, and columns a character set."""
 
+    schemas_of_column = _SCHEMAS_OF_COLUMN
+
     def unsafe_tables(
         self, connection: Connection, schema: str | None, tables: Collection[str]
     ) -> Iterator[str]:
@@ -49,11 +50,3 @@ class MySQLStoredTables(InformationSchema):
             yield f"{name} is of the engine {engine}, not InnoDB"
         for name, column, found in connection.execute(_COLUMNS, parameters):
             yield f"{name}.{column} is in the character set {found}, not utf8mb4"
-
-    def other_schemas(
-        self, connection: Connection, schema: str | None, column: Column[Any]
-    ) -> Sequence[str]:
-        """The other databases of the server."""
-        names = {"table": column.table.name, "column": column.name}
-        found = connection.scalars(_OTHER_SCHEMAS, {"schema": schema, **names})
-        return found.all()

@@ -1,9 +1,8 @@
 """Which tables a crash would empty, and which schemas have a table."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator
 
-from sqlalchemy import Column, Connection, bindparam, text
+from sqlalchemy import Connection, bindparam, text
 
 from eventsourcing_alchemy.dialects.base.stored_tables import InformationSchema
 
@@ -16,7 +15,7 @@ _UNLOGGED = text(
 ).bindparams(bindparam("tables", expanding=True))
 
 # Temporary tables are of other sessions, which alone can read them.
-_OTHER_SCHEMAS = text(
+_SCHEMAS_OF_COLUMN = text(
     """
     SELECT nspname FROM pg_class
     JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -34,6 +33,8 @@ _OTHER_SCHEMAS = text(
 class PostgreSQLStoredTables(InformationSchema):
     """Tables may be unlogged."""
 
+    schemas_of_column = _SCHEMAS_OF_COLUMN
+
     def unsafe_tables(
         self, connection: Connection, schema: str | None, tables: Collection[str]
     ) -> Iterator[str]:
@@ -41,11 +42,3 @@ class PostgreSQLStoredTables(InformationSchema):
         parameters = {"schema": schema, "tables": list(tables)}
         for name in connection.scalars(_UNLOGGED, parameters):
             yield f"{name} is UNLOGGED, so a crash of the server empties it"
-
-    def other_schemas(
-        self, connection: Connection, schema: str | None, column: Column[Any]
-    ) -> Sequence[str]:
-        """Those of the database."""
-        names = {"table": column.table.name, "column": column.name}
-        found = connection.scalars(_OTHER_SCHEMAS, {"schema": schema, **names})
-        return found.all()
