@@ -55,7 +55,7 @@ class _OfPostgreSQL(Emptying):
     _shapes = """
         SELECT concat_ws(' ', oid, relname, relkind, relacl, reloptions, relowner,
                          relrowsecurity, relforcerowsecurity, relpersistence,
-                         relreplident)
+                         relreplident, CASE relkind WHEN 'r' THEN reltuples END)
         FROM pg_class WHERE oid >= 16384
         UNION ALL SELECT concat_ws(' ', tableoid, attrelid, xmin)
         FROM pg_attribute WHERE attrelid >= 16384

@@ -19,6 +19,9 @@ from eventsourcing_alchemy.statements.dcb_query import Query
 from plans import WHOLE_TABLE, plans
 from work import work
 
+pytestmark = pytest.mark.empty
+"""Tables that others have used before may be read in other ways."""
+
 LAST = 10_000
 FEW = 2_000
 TAGS = "FROM es_dcb_tags"

@@ -211,4 +211,7 @@ def _in_batch(connection: Connection) -> EventSession | None:
     rows = buffer.memory
     rows.begin(connection)
     session = EventSession(connection, buffer, rows)
-    return None if rows.is_heard(session) else session
+    if rows.is_heard(session):
+        return None
+    session.connection()  # As where it has a savepoint, which begins at once.
+    return session
