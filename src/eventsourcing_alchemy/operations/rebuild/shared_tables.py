@@ -1,6 +1,6 @@
 """Tables that are not the view's alone."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, select
@@ -22,6 +22,8 @@ from eventsourcing_alchemy.schema import tables
 from eventsourcing_alchemy.schema.namespaces import default_schema
 
 Names = set[tuple[str | None, str]]
+Known = dict[str, set[Any]]
+Suspect = tuple[str, type[SQLAlchemyRecorder]]
 
 
 def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
@@ -50,20 +52,20 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
             f"({_listed(ours)}): declare the view's own in another MetaData"
         )
         raise ProgrammingError(msg)
-    here = other_projections(connection, in_use)
-    _refuse_views(in_use, names, here, schema, "this database")
-    _refuse_other_schemas(connection, in_use, schema)
+    here, known = other_projections(connection, in_use), known_projections()
+    suspects = _suspects(in_use.view_class, here, known)
+    _refuse_views(names, suspects, schema, "this database")
+    _refuse_other_schemas(connection, in_use, schema, known)
 
 
 def _refuse_other_schemas(
-    connection: Connection, in_use: ViewInUse, schema: str | None
+    connection: Connection, in_use: ViewInUse, schema: str | None, known: Known
 ) -> None:
     """The same of projections that have a position in another schema."""
     found, store = tables_for_all(connection, in_use), in_use.recorder.datastore
     if not found:
         return
     names = {(store.schema_of(table) or schema, table.name) for table in found}
-    known = known_projections()
     for there, projections in positions_elsewhere(connection, in_use):
         if in_use.recorder.name in projections:
             msg = (
@@ -75,20 +77,15 @@ def _refuse_other_schemas(
             raise ProgrammingError(msg)
         # The unknown ones may be of whatever else is on the server.
         others = [name for name in projections if name in known]
-        _refuse_views(in_use, names, others, there, f"the schema {there!r}")
+        suspects = _suspects(in_use.view_class, others, known)
+        _refuse_views(names, suspects, there, f"the schema {there!r}")
 
 
 def _refuse_views(
-    in_use: ViewInUse,
-    names: Names,
-    others: Collection[str],
-    schema: str | None,
-    place: str,
+    names: Names, suspects: Iterable[Suspect], schema: str | None, place: str
 ) -> None:
     """Makes sure that no view of other projections, which are in use, has a table."""
-    if not others:
-        return
-    for name, view in _suspects(in_use.view_class, others, known_projections()):
+    for name, view in suspects:
         shared = names & _names(view.metadata, schema)
         if shared:
             msg = (
@@ -142,9 +139,9 @@ def other_projections(connection: Connection, in_use: ViewInUse) -> Sequence[str
     return [name for name in found if not is_name_while_built(name)]
 
 
-def known_projections() -> dict[str, set[Any]]:
+def known_projections() -> Known:
     """The views, if any, of each projection of the process, by its name."""
-    found: dict[str, set[Any]] = {}
+    found: Known = {}
     for projection in subclasses(Projection):
         views = found.setdefault(projection.name, set())
         view = view_of(projection)
@@ -156,8 +153,8 @@ def known_projections() -> dict[str, set[Any]]:
 
 
 def _suspects(
-    view_class: ViewClass, here: Collection[str], known: dict[str, set[Any]]
-) -> Iterator[tuple[str, type[SQLAlchemyRecorder]]]:
+    view_class: ViewClass, here: Collection[str], known: Known
+) -> Iterator[Suspect]:
     """Views that may be used here, with the name of a projection."""
     placed = {view for views in known.values() for view in views}
     for name in here:
