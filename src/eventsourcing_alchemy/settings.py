@@ -20,8 +20,8 @@ DEFAULT_URL = "sqlite:///eventsourcing.db"
 
 _INSTEAD_OF_URL = "SQLALCHEMY_ENGINE_TOPIC", "SQLALCHEMY_SCOPED_SESSION_TOPIC"
 
-LONGEST_DURATION = 1e7
-"""Seconds. Threads and databases cannot wait for ever."""
+LONGEST_DURATION = 2e6
+"""Seconds; 23 days. Databases count the milliseconds of a wait in 32 bits."""
 
 
 class Variables:

@@ -262,6 +262,12 @@ def test_values_that_are_no_texts() -> None:
         assert opened.application_recorder().insert_events(new_events()) == [1]
 
 
+def test_longest_wait_for_a_lock(open_factory: OpenFactory) -> None:
+    """A database takes so long a time for what it is."""
+    recorder = open_factory(SQLALCHEMY_LOCK_TIMEOUT="1e10").application_recorder()
+    assert recorder.insert_events(new_events()) == [1]
+
+
 def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same path is another file in another directory."""
     with ExitStack() as stack:

@@ -48,7 +48,7 @@ class Lease:
 
     Raises:
         DataError: if a name is too long, or contains a character that cannot be stored.
-        ProgrammingError: if the duration is not above 0, or is above 10,000,000 s.
+        ProgrammingError: if the duration is not above 0, or is above 2,000,000 s.
     """
 
     def __init__(
@@ -253,7 +253,7 @@ def checked_duration(name: str, seconds: float) -> float:
         ProgrammingError: names the argument and the value.
     """
     if not 0 < seconds <= LONGEST_DURATION:
-        msg = f"{name} is {seconds!r}: expected more than 0 s, up to 10,000,000 s"
+        msg = f"{name} is {seconds!r}: expected more than 0 s, up to 2,000,000 s"
         raise ProgrammingError(msg)
     return seconds
 
