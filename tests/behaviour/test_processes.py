@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from queue import Queue
 from threading import Event, Thread
@@ -14,7 +20,7 @@ from uuid import UUID
 import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
-from eventsourcing.persistence import OperationalError
+from eventsourcing.persistence import OperationalError, ProgrammingError
 
 from backends import Capability
 from behaviour.workers import come_up
@@ -128,6 +134,56 @@ def test_child_iterates_over_an_inherited_subscription(
         wait_until(lambda: subscription._looking, "the thread iterates")
         assert in_forks([child]) == [1]
         assert following.result(10).id == 1
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_locks_end_with_the_process_that_took_them(env: dict[str, str]) -> None:
+    """Although a child of it lives, which has inherited the socket."""
+    service = [sys.executable, "-c", KILLED_WHILE_A_CHILD_LIVES]
+    with subprocess.Popen(
+        service, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        try:
+            process.kill()
+            process.wait()
+            with closing(Application[UUID](env)) as restarted:
+                assert save(restarted) == 1
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+KILLED_WHILE_A_CHILD_LIVES = """
+import multiprocessing, time
+from uuid import UUID
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate
+
+application = Application[UUID]()
+with application.recorder.transaction():
+    application.save(Aggregate())
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    print(child.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_fork_that_python_does_not_notice_is_refused(
+    application: Application[UUID],
+) -> None:
+    """As uWSGI forks, by default."""
+    assert save(application) == 1
+    pid = ctypes.PyDLL(None).fork()
+    if not pid:
+        try:
+            save(application)
+        except ProgrammingError as error:
+            os._exit(0 if "py-call-uwsgi-fork-hooks" in str(error) else 1)
+        os._exit(2)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert save(application) == 2
 
 
 def test_children_and_parent_append_together(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class Parcels(Application[UUID]):
 class Script:
     """What happens to events, by position, before they are processed."""
 
-    failures: dict[int, list[Exception]] = field(default_factory=dict)
+    failures: dict[int, list[BaseException]] = field(default_factory=dict)
     tried: list[int] = field(default_factory=list)
     before: Callable[[int], None] = lambda _: None
 
@@ -314,6 +315,26 @@ def test_poison_becomes_a_dead_letter(
     runner.dead_letters.retry(letter, runner.app, runner.projection)
     assert runner.view.all() == {1: 1, 2: 1}
     assert runner.dead_letters.select() == []
+
+
+@pytest.mark.parametrize("ending", [SystemExit, CancelledError])
+def test_what_would_end_a_process_or_a_task_is_poison(
+    parcels: Parcels, run: Run, script: Script, ending: type[BaseException]
+) -> None:
+    """No policy would hear of it, and a service would take it for a good end."""
+    parcels.send()
+    last = parcels.send()
+    script.failures[1] = [ending(), ending()]
+    runner = run(poison=PoisonPolicy(attempts=2, backoff=QUICK, dead_letter=True))
+    runner.wait(last, timeout=10)
+    assert runner.view.all() == {2: 1}
+    [letter] = runner.dead_letters.select()
+    assert letter.error == f"RuntimeError: process_event() raised {ending()!r}"
+    script.failures[1] = [ending()]
+    with pytest.raises(RuntimeError, match=r"process_event\(\) raised"):
+        runner.dead_letters.retry(letter, runner.app, runner.projection)
+    runner.dead_letters.retry(letter, runner.app, runner.projection)
+    assert runner.view.all() == {1: 1, 2: 1}
 
 
 class Forgetful(Noting):

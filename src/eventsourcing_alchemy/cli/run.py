@@ -104,7 +104,7 @@ def _stop(runners: Runners) -> list[str]:
 def _has_ended_well(name: str, runner: BaseRunner[Any]) -> bool:
     try:
         runner.__exit__(None, None, None)
-    except Exception as error:  # Whatever the projection has raised.
+    except (Exception, SystemExit) as error:  # Whatever its code has raised.
         logger.error("Projection %r has failed: %s", name, text_of(error))  # noqa: TRY400
         return False
     return True

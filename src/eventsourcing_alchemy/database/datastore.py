@@ -107,7 +107,7 @@ class SQLAlchemyDatastore:
         """
         if not commit:
             return self._reading_in(bind)
-        self._refuse_if_closed()
+        self._refuse_unusable()
         return self._blocks.joined() if bind is None else self._blocks.taking_part(bind)
 
     @contextmanager
@@ -127,7 +127,7 @@ class SQLAlchemyDatastore:
             OperationalError: if the database cannot be reached.
             InterfaceError: if the datastore is closed.
         """
-        self._refuse_if_closed()
+        self._refuse_unusable()
         transaction = transaction_to_read_in(self.engine)
         with (
             translated(),
@@ -219,7 +219,7 @@ class SQLAlchemyDatastore:
         Args:
             interruption: ends the wait for a connection, or for an answer.
         """
-        self._refuse_if_closed()
+        self._refuse_unusable()
         transaction = transaction_to_read_in(self.engine)
         if transaction is not None and interruption is not None:
             transaction = self._blocks.unavoidable(transaction)
@@ -233,7 +233,7 @@ class SQLAlchemyDatastore:
 
     def recording(self) -> AbstractContextManager[Connection]:
         """A `transaction()` in which nothing but our own statements is executed."""
-        self._refuse_if_closed()
+        self._refuse_unusable()
         return self._blocks.joined(is_ours=True)
 
     @contextmanager
@@ -254,7 +254,7 @@ class SQLAlchemyDatastore:
         if not self.dialect.writes_alone or self.is_in_transaction():
             with self.writing() as executor:
                 return work(executor)
-        self._refuse_if_closed()
+        self._refuse_unusable()
         self._blocks.refuse_to_begin()
         return self._checkout.alone(work)
 
@@ -281,7 +281,7 @@ class SQLAlchemyDatastore:
                 "construct recorders before you open one"
             )
             raise ProgrammingError(msg)
-        self._refuse_if_closed()
+        self._refuse_unusable()
         return self._blocks.migrating()
 
     def hint(self, topic: Hashable) -> None:
@@ -296,7 +296,8 @@ class SQLAlchemyDatastore:
         else:
             call()
 
-    def _refuse_if_closed(self) -> None:
+    def _refuse_unusable(self) -> None:
         if not self._release.alive:
             msg = "The datastore is closed: construct a new factory or application"
             raise InterfaceError(msg)
+        self._shared.refuse_unnoticed_fork()

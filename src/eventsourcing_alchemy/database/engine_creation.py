@@ -1,17 +1,21 @@
 """Making engines, from settings or by the user's own code."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     Engine,
+    NullPool,
     SingletonThreadPool,
     StaticPool,
     create_engine,
+    event,
 )
 from sqlalchemy.exc import ArgumentError
 
+from eventsourcing_alchemy.dialects.base.pool_listeners import listen_to_pool
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import (
     CannotConnectError,
@@ -20,6 +24,12 @@ from eventsourcing_alchemy.errors import (
     text_of,
 )
 from eventsourcing_alchemy.host import TopicError, resolve_topic
+from eventsourcing_alchemy.resilience.connecting import connect_as_told
+from eventsourcing_alchemy.resilience.connection_setup import (
+    SESSION_TIMEOUT,
+    watch_sessions,
+)
+from eventsourcing_alchemy.resilience.sockets import answering
 from eventsourcing_alchemy.settings import Settings
 
 SHORTEST_LABELS = 30
@@ -45,12 +55,15 @@ def created_engine(settings: Settings) -> Engine:
         dialect = dialect_for(settings.url.get_backend_name())
         dialect.refuse_url(settings.url, settings.schema)
         options |= dialect.engine_options(settings.url, settings.lock_timeout)
-        return create_engine(dialect.absolute(settings.url), **options)
+        engine = create_engine(dialect.absolute(settings.url), **options)
     except ImportError as error:
         raise missing_driver(settings.url.drivername, error) from error
     except (ArgumentError, TypeError, ValueError):
         # Its message may quote the URL, and so may its context.
         pass
+    else:
+        listen_to_pool(engine, "connect", dialect.note_socket)
+        return engine
     msg = (
         f"SQLALCHEMY_URL: {settings.url.drivername!r} does not accept the form of the "
         "URL, an option in it, or an option of the pool: see the documentation of "
@@ -78,7 +91,41 @@ def own_engine(settings: Settings) -> Engine:
     _refuse_short_labels(engine)
     if settings.scoped_session_topic is None:
         _refuse_shared_connections(engine)
+    dialect = dialect_for(engine.url.get_backend_name())
+    listen_to_pool(engine, "connect", dialect.note_socket)
     return engine
+
+
+def for_listening(settings: Settings, engine: Engine) -> Engine:
+    """An engine for the connection that listens, which needs no pool."""
+    if settings.listen_url is not None:
+        settings = replace(
+            settings,
+            url=settings.listen_url,
+            engine_topic=None,
+            engine=None,
+            creator_topic=None,
+        )
+    return unpooled(settings, engine)
+
+
+def unpooled(settings: Settings, engine: Engine) -> Engine:
+    """An engine for connections now and then, which are not shared with anybody.
+
+    That of the user's own gets another pool of the same kind, to be disposed of.
+    """
+    if settings.has_own_engine:
+        return Engine(
+            engine.pool.recreate(), engine.dialect, engine.url, hide_parameters=True
+        )
+    own = created_engine(replace(settings, engine_options={"poolclass": NullPool}))
+    event.listen(own, "do_connect", connect_as_told)
+    descriptor = dialect_for(own.url.get_backend_name()).descriptor
+    watch_sessions(
+        own,
+        lambda connection: answering(partial(descriptor, connection), SESSION_TIMEOUT),
+    )
+    return own
 
 
 def _engine_of_topic(topic: str) -> Engine:

@@ -2,14 +2,13 @@
 
 from collections.abc import Hashable
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
+from os import getpid
 from typing import Any
 
 from sqlalchemy import (
     Engine,
     ExceptionContext,
-    NullPool,
     Pool,
     QueuePool,
     event,
@@ -24,6 +23,7 @@ from eventsourcing_alchemy.database.wakeups import RESUMED, hints
 from eventsourcing_alchemy.dialects.base import BaseDialect
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import ConfigurationError
+from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.resilience.connecting import (
     connect_as_told,
     connect_interruptibly,
@@ -40,7 +40,7 @@ from eventsourcing_alchemy.resilience.error_classification import (
 )
 from eventsourcing_alchemy.resilience.inheritance import leave_to_parent
 from eventsourcing_alchemy.resilience.outages import Outage
-from eventsourcing_alchemy.resilience.sockets import answering, keep_alive
+from eventsourcing_alchemy.resilience.sockets import keep_alive
 from eventsourcing_alchemy.resilience.watchdog import Watchdog
 from eventsourcing_alchemy.settings import Settings
 from eventsourcing_alchemy.upserts.buffered_connection import watch_buffers
@@ -79,6 +79,7 @@ class SharedEngine:
             self._refuse_shared_memory()
         self._is_closed = False
         self._is_forking = False
+        self._process = getpid()
         self.watchdog = Watchdog(self.dialect.descriptor)
         # Without one that is forgotten in the midst of its use, its users share less.
         self.group_commit = lru_cache(KEPT_GROUP_COMMITS)(self._new_group_commit)
@@ -197,8 +198,24 @@ class SharedEngine:
         self._is_forking = False
         self.dialect.after_fork(self.engine)
 
+    def refuse_unnoticed_fork(self) -> None:
+        """Makes sure that this process has not been forked without Python's knowledge.
+
+        Raises:
+            ProgrammingError: if it has, and so has what its parent uses.
+        """
+        if getpid() != self._process and not self.is_private:
+            msg = (
+                "This process would share the connections of its parent: it was forked "
+                "by a program that does not call Python's fork hooks. Set lazy-apps or "
+                "py-call-uwsgi-fork-hooks if that is uWSGI, or construct applications "
+                "after the fork"
+            )
+            raise ProgrammingError(msg)
+
     def abandon(self) -> None:
         """Leaves the connections to the parent process, after a fork."""
+        self._process = getpid()
         self._is_forking = False
         self.watchdog.forget()
         self.outage.forget()
@@ -246,38 +263,6 @@ def in_use() -> list[SharedEngine]:
 def release(key: Hashable) -> None:
     """Gives an engine back. The last one to do so closes its connections."""
     _engines.release(key)
-
-
-def for_listening(settings: Settings, engine: Engine) -> Engine:
-    """An engine for the connection that listens, which needs no pool."""
-    if settings.listen_url is not None:
-        settings = replace(
-            settings,
-            url=settings.listen_url,
-            engine_topic=None,
-            engine=None,
-            creator_topic=None,
-        )
-    return unpooled(settings, engine)
-
-
-def unpooled(settings: Settings, engine: Engine) -> Engine:
-    """An engine for connections now and then, which are not shared with anybody.
-
-    That of the user's own gets another pool of the same kind, to be disposed of.
-    """
-    if settings.has_own_engine:
-        return Engine(
-            engine.pool.recreate(), engine.dialect, engine.url, hide_parameters=True
-        )
-    own = created_engine(replace(settings, engine_options={"poolclass": NullPool}))
-    event.listen(own, "do_connect", connect_as_told)
-    descriptor = dialect_for(own.url.get_backend_name()).descriptor
-    watch_sessions(
-        own,
-        lambda connection: answering(partial(descriptor, connection), SESSION_TIMEOUT),
-    )
-    return own
 
 
 def _key(settings: Settings) -> Hashable:

@@ -121,7 +121,7 @@ class ScopedSessionDatastore(SQLAlchemyDatastore):
         """The one to take part in, if there is any."""
         if _is_apart.get() or super().is_in_transaction():
             return None
-        self._refuse_if_closed()
+        self._refuse_unusable()
         # An adapter passes this method on: it is the session's own.
         session: Bind = self._found.connection.__self__
         return session

@@ -48,6 +48,7 @@ from eventsourcing_alchemy.runners.dead_letter_rows import (
 )
 from eventsourcing_alchemy.runners.failure_texts import FailureTexts
 from eventsourcing_alchemy.runners.private_cache import caching_apart
+from eventsourcing_alchemy.runners.processing import process_event
 from eventsourcing_alchemy.schema.tables import dead_letters
 from eventsourcing_alchemy.schema.validation import (
     LONGEST_NAME,
@@ -249,7 +250,7 @@ class DeadLetters:
                     tracking_mode(connection, view.name, Redoing(letter.tracking)),
                     caching_apart(projection, view.datastore.after_commit),
                 ):
-                    projection.process_event(event, letter.tracking)
+                    process_event(projection, event, letter.tracking)
                 refuse_in_switch(view, letter)
             return True
 

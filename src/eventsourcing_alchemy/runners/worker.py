@@ -26,6 +26,7 @@ from eventsourcing_alchemy.runners.forgotten_tracking import ForgottenTracking
 from eventsourcing_alchemy.runners.health import Progress, State
 from eventsourcing_alchemy.runners.lease import Lease
 from eventsourcing_alchemy.runners.poison_policy import PoisonPolicy
+from eventsourcing_alchemy.runners.processing import process_event
 from eventsourcing_alchemy.runners.watched_position import (
     LOOK_INTERVAL,
     WatchedPosition,
@@ -248,7 +249,7 @@ class Worker:
 
     def _process(self, notification: Notification) -> None:
         domain_event = self._mapper.to_domain_event(notification)
-        self._projection.process_event(domain_event, self._tracking(notification))
+        process_event(self._projection, domain_event, self._tracking(notification))
 
     def _tracking(self, notification: Notification) -> Tracking:
         return Tracking(self._name, notification.id)

@@ -5,8 +5,8 @@ from collections.abc import Hashable
 from functools import partial
 from os import getpid
 
-from eventsourcing_alchemy.database import engines
 from eventsourcing_alchemy.database.datastore import SQLAlchemyDatastore
+from eventsourcing_alchemy.database.engine_creation import for_listening, unpooled
 from eventsourcing_alchemy.database.shared_objects import SharedObjects
 from eventsourcing_alchemy.database.wakeups import NOTIFIED, events_topic, hints
 from eventsourcing_alchemy.dialects.base import BaseDialect, Listening
@@ -120,8 +120,8 @@ def _open(datastore: SQLAlchemyDatastore) -> Listening:
     # Not the datastore itself, which could then not be collected.
     database = datastore.database
     listening = datastore.dialect.listen(
-        engines.for_listening(datastore.settings, datastore.engine),
-        engines.unpooled(datastore.settings, datastore.engine),
+        for_listening(datastore.settings, datastore.engine),
+        unpooled(datastore.settings, datastore.engine),
         lambda name: hints.wake(events_topic(database, name), NOTIFIED),
         datastore.outage,
         partial(_can_wait, datastore.settings.subscribe, datastore.dialect),

@@ -72,7 +72,8 @@ class PostgreSQLConnections(Connections):
         """The database, and when its server was started."""
         return tuple(connection.execute(_PLACE).one())
 
-    def descriptor(self, connection: Any) -> int | None:
+    @staticmethod
+    def descriptor(connection: Any) -> int | None:
         """Of libpq's socket."""
         fileno = getattr(connection, "fileno", None)
         return fileno() if fileno is not None else None

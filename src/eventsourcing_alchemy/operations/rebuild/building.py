@@ -26,6 +26,7 @@ from eventsourcing_alchemy.runners.history import (
 )
 from eventsourcing_alchemy.runners.lease import Lease
 from eventsourcing_alchemy.runners.poison_policy import PoisonPolicy
+from eventsourcing_alchemy.runners.processing import process_event
 from eventsourcing_alchemy.runners.worker import Worker
 
 T = TypeVar("T")
@@ -137,7 +138,7 @@ class Building:
         tracking = Tracking(self._name, notification.id)
         try:
             event = self._mapper.to_domain_event(notification)
-            self._projection.process_event(event, tracking)
+            process_event(self._projection, event, tracking)
         except Exception as error:
             raise TransientError(text_of(error)) from error
 
