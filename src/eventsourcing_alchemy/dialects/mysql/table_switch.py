@@ -26,7 +26,10 @@ _REFERRED_TO = (1451, 3730)
 _VIEWS = text("""
     SELECT concat('view ', table_schema, '.', table_name)
     FROM information_schema.views
-    WHERE view_definition LIKE concat('%', :quoted, '%')
+    WHERE locate(concat(
+        '`', replace(coalesce(:schema, database()), '`', '``'), '`.',
+        '`', replace(:table, '`', '``'), '`'
+    ), view_definition) > 0
 """)
 _TRIGGERS = text("""
     SELECT concat('trigger ', trigger_name) FROM information_schema.triggers
@@ -61,12 +64,10 @@ class MySQLTableSwitch(TableSwitch):
         self, connection: Connection, tables: Sequence[tuple[str | None, str]]
     ) -> Sequence[str]:
         """Views, triggers, and foreign keys of other tables."""
-        quote = connection.dialect.identifier_preparer.quote_identifier
         found = [*_foreign_keys_of_others(connection, tables)]
         for schema, name in tables:
             parameters = {"schema": schema, "table": name}
-            parts = {"quoted": f"{quote(name)}"}
-            found += connection.scalars(_VIEWS, parts).all()
+            found += connection.scalars(_VIEWS, parameters).all()
             found += connection.scalars(_TRIGGERS, parameters).all()
         return found
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, select
+from sqlalchemy import Connection, MetaData, inspect, select
+from sqlalchemy.engine.reflection import ObjectKind
 
 from eventsourcing_alchemy.host import (
     EventSourcedProjection,
@@ -42,7 +43,8 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
         in_use: the view in use.
 
     Raises:
-        ProgrammingError: names the tables, and what else has them.
+        ProgrammingError: names the tables, and what else has them. Also if some of
+            them are database views, whose rows are those of other tables.
     """
     schema = in_use.recorder.datastore.schema or default_schema(connection)
     names = _names(in_use.view_class.metadata, schema)
@@ -52,10 +54,33 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
             f"({_listed(ours)}): declare the view's own in another MetaData"
         )
         raise ProgrammingError(msg)
+    _refuse_database_views(connection, in_use)
     here, known = other_projections(connection, in_use), known_projections()
     suspects = _suspects(in_use.view_class, here, known)
     _refuse_views(names, suspects, schema, "this database")
     _refuse_other_schemas(connection, in_use, schema, known)
+
+
+def _refuse_database_views(connection: Connection, in_use: ViewInUse) -> None:
+    metadata, store = in_use.view_class.metadata, in_use.recorder.datastore
+    by_schema: dict[str | None, list[str]] = {}
+    for table in () if metadata is None else metadata.tables.values():
+        by_schema.setdefault(store.schema_of(table), []).append(table.name)
+    inspector = inspect(connection)
+    found = [
+        name
+        for schema, names in by_schema.items()
+        for _, name in inspector.get_multi_columns(
+            schema, filter_names=names, kind=ObjectKind.ANY_VIEW
+        )
+    ]
+    if found:
+        msg = (
+            f"{in_use.view_class.__name__}.metadata has database views "
+            f"({', '.join(sorted(found))}), whose rows are those of other tables: "
+            "declare them in another MetaData"
+        )
+        raise ProgrammingError(msg)
 
 
 def _refuse_other_schemas(
