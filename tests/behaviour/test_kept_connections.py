@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from threading import Event
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from eventsourcing.persistence import IntegrityError, InterfaceError
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 
-from backends import Capability
+from backends import Backend, Capability
 from behaviour.workers import DeliberateError, ids, new_events
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder, SQLAlchemyFactory
-from eventsourcing_alchemy.dialects.sqlite.dialect import SQLiteDialect
 from factories import OpenFactory
 
 pytestmark = pytest.mark.needs(Capability.FILE_LOCKS)
@@ -101,13 +102,14 @@ def test_is_closed_by_who_uses_it_last(
 
 
 def test_is_closed_when_it_is_interrupted(
-    recorder: SQLAlchemyApplicationRecorder, monkeypatch: pytest.MonkeyPatch
+    recorder: SQLAlchemyApplicationRecorder,
+    backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A fork would wait for it, and refuse the child."""
-    guard = cast("SQLiteDialect", recorder.datastore.dialect)._fork_guard
-    assert guard is not None
     recorder.insert_events(new_events())
-    before = len(guard._open)
+    path = make_url(backend.url).database or ""
+    before = open_files(path)
 
     def interrupt(*_: Any, **__: Any) -> int:
         raise KeyboardInterrupt
@@ -118,4 +120,10 @@ def test_is_closed_when_it_is_interrupted(
             with pytest.raises(KeyboardInterrupt):
                 recorder.insert_events(new_events())
     recorder.insert_events(new_events())
-    assert len(guard._open) == before
+    assert open_files(path) == before
+
+
+def open_files(path: str) -> int:
+    """Counts how often this process has a file open."""
+    found = Path("/proc/self/fd").iterdir()
+    return sum(os.path.realpath(each) == os.path.realpath(path) for each in found)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -21,11 +22,13 @@ import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import OperationalError, ProgrammingError
+from sqlalchemy import create_engine, select
 
-from backends import Capability
+from backends import Backend, Capability
 from behaviour.workers import come_up
 from eventsourcing_alchemy import SQLAlchemyApplicationRecorder
 from eventsourcing_alchemy.dialects.sqlite import fork_guard
+from eventsourcing_alchemy.schema.tables import events
 from faults.waiting import wait_until
 from processes import barrier, forking, in_forks, in_processes
 
@@ -242,6 +245,67 @@ def test_child_forked_while_another_thread_appends(
         assert in_forks([child]) == [2]
         appending.result()
     assert save(application) == 3
+
+
+@pytest.fixture(params=["", "ENGINE", "CONNECTION_CREATOR"])
+def made_by(
+    env: dict[str, str],
+    backend: Backend,
+    topic_of: Callable[[object], str],
+    request: pytest.FixtureRequest,
+) -> Iterator[None]:
+    """Who makes connections: we, an engine of the user's, or a creator."""
+    engine = create_engine(backend.url)
+    found = {
+        "ENGINE": engine,
+        "CONNECTION_CREATOR": partial(
+            sqlite3.connect, engine.url.database, check_same_thread=False
+        ),
+    }
+    if request.param:
+        env[f"SQLALCHEMY_{request.param}_TOPIC"] = topic_of(found[request.param])
+    yield
+    engine.dispose()
+
+
+@pytest.mark.needs(Capability.FILE_LOCKS)
+@pytest.mark.usefixtures("made_by")
+def test_child_forked_while_a_connection_is_not_in_use(
+    env: dict[str, str],
+) -> None:
+    with closing(Application[UUID](env)) as application:
+        save(application)
+        assert in_forks([partial(save, application)] * 2) in [[2, 3], [3, 2]]
+        assert save(application) == 4
+
+
+@pytest.mark.needs(Capability.FILE_LOCKS)
+@pytest.mark.usefixtures("made_by")
+def test_child_forked_while_another_thread_reads_is_refused(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_guard, "PATIENCE", 0.1)
+    reads, forked = Event(), Event()
+
+    def read(application: Application[UUID]) -> None:
+        with application.recorder.reading() as connection:  # type: ignore[attr-defined]
+            connection.execute(select(events)).all()
+            reads.set()
+            assert forked.wait(30)
+
+    def child() -> None:
+        with pytest.raises(OperationalError, match="start the process by spawn"):
+            save(application)
+
+    with closing(Application[UUID](env)) as application:
+        save(application)
+        with ThreadPoolExecutor(1) as threads:
+            reading = threads.submit(read, application)
+            assert reads.wait(30)
+            in_forks([child])
+            forked.set()
+            reading.result()
+        assert save(application) == 2
 
 
 @pytest.mark.needs(Capability.FILE_LOCKS)

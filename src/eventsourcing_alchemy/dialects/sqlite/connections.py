@@ -14,7 +14,7 @@ from eventsourcing_alchemy.dialects.base import Options
 from eventsourcing_alchemy.dialects.base.connections import Connections
 from eventsourcing_alchemy.dialects.sqlite.beginning import BEGIN, Beginning
 from eventsourcing_alchemy.dialects.sqlite.errors import primary_code
-from eventsourcing_alchemy.dialects.sqlite.fork_guard import ForkGuard
+from eventsourcing_alchemy.dialects.sqlite.fork_guard import ForkGuard, guard_of
 from eventsourcing_alchemy.dialects.sqlite.kept_connection import KeptConnection
 from eventsourcing_alchemy.dialects.sqlite.paths import path_of, with_absolute_path
 from eventsourcing_alchemy.dialects.sqlite.writer_queue import WriterQueue
@@ -25,8 +25,7 @@ class SQLiteConnections(Connections):
     """WAL, one connection that writes, none across a fork."""
 
     reading_options: ClassVar[Options] = {BEGIN: None}
-    # Both are the same code, which others are not: their connections cannot be guarded,
-    # and their errors tell no code.
+    # Both are the same code, which others are not: their errors tell no code.
     drivers = ("pysqlite", "pysqlcipher")
 
     def __init__(self) -> None:
@@ -79,20 +78,29 @@ class SQLiteConnections(Connections):
             }
         return options
 
+    def watch(self, engine: Engine) -> None:
+        """Lets no connection to a file pass into a forked child."""
+        if not self.is_private(engine.url):
+            self._fork_guard = guard_of(engine)
+
     def configure(self, engine: Engine, lock_timeout: float) -> None:
         """Transactions that we begin."""
         event.listen(engine, "connect", _leave_transactions_to_us)
         path = path_of(engine.url)
         if path is not None:
             self._queue = WriterQueue(realpath(path))
-            self._fork_guard = ForkGuard(engine)
-            self._kept = KeptConnection()
+            self._keep()
         self.beginning = Beginning(self._queue, lock_timeout)
         event.listen(engine, "begin", self.beginning.begin)
 
     def prepare_to_write(self, engine: Engine, lock_timeout: float) -> None:
         """Durable commits that do not block readers."""
         event.listen(engine, "connect", partial(_make_durable, lock_timeout))
+
+    def _keep(self) -> None:
+        self._kept = KeptConnection()
+        if self._fork_guard is not None:
+            self._fork_guard.beside_pool = self._kept.is_open
 
     def close(self) -> None:
         """Closes the connection that writes."""
@@ -107,8 +115,6 @@ class SQLiteConnections(Connections):
             self._kept.end()
         if self._fork_guard is not None:
             self._fork_guard.before_fork(engine)
-        elif not self.is_private(engine.url):
-            engine.dispose()
         # Now: those whose connections the guard waited for had their turn.
         if self._queue is not None:
             self._queue.end()
@@ -127,7 +133,7 @@ class SQLiteConnections(Connections):
         if self._fork_guard is not None:
             self._fork_guard.abandon()
         if self._kept is not None:
-            self._kept = KeptConnection()
+            self._keep()
         if self._queue is not None:
             self._queue.abandon()
 

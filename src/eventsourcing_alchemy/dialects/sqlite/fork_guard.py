@@ -1,37 +1,19 @@
 """No open SQLite connection passes into a forked child."""
 
 from collections.abc import Callable
-from functools import cache
 from threading import Condition, RLock
+from time import monotonic, sleep
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Dialect, Engine, event
+from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
-
-from eventsourcing_alchemy.resilience.connecting import connect_as_told
 
 PATIENCE = 5.0
 """Seconds to wait before a fork for connections that are in use."""
 
-
-class _Guarded:
-    """A connection that tells when it is closed, not before."""
-
-    when_closed: Callable[["_Guarded"], None] | None = None
-
-    def close(self) -> None:
-        """Closes the connection."""
-        super().close()  # type: ignore[misc]
-        when_closed, self.when_closed = self.when_closed, None
-        if when_closed is not None:
-            when_closed(self)
-
-
-@cache
-def guarded(connection_class: type) -> type[Any]:
-    """The class of a driver's connections, guarded."""
-    return type("GuardedConnection", (_Guarded, connection_class), {})
+_PAUSE = 0.005
+"""Seconds between two looks whether they still are."""
 
 
 class ForkGuard:
@@ -42,27 +24,35 @@ class ForkGuard:
     would remove the log that the child writes to, and with it what was committed.
     So a child of a process in which a connection is in use is refused.
 
-    Connections of a creator of the user's are closed too, if they are not in use.
+    Attributes:
+        beside_pool: tells whether a connection is open that is not the pool's.
 
     Args:
         engine: of a SQLite file.
     """
 
+    beside_pool: Callable[[], bool] = staticmethod(lambda: False)
+
     def __init__(self, engine: Engine) -> None:
         self._is_forking = False
         self._is_refused = False
+        self._error: Any = engine.dialect.loaded_dbapi.OperationalError
         self._renew()
-        event.listen(engine, "do_connect", self._connect)
+        # Before whatever else is done with a new connection.
+        event.listen(engine.pool, "connect", self._opened, insert=True)
+        event.listen(engine.pool, "detach", self._detached)
 
     def before_fork(self, engine: Engine) -> None:
-        """Closes connections, and lets none be opened."""
+        """Closes connections, and lets none be used that is opened meanwhile."""
         with self._lock:
             self._is_forking = True
+        deadline = monotonic() + PATIENCE
         # Not the engine's dispose(), which has a new pool follow: a connection that is
         # just being opened would return to the old one, and nobody would close it.
         engine.pool.dispose()
-        with self._lock:
-            self._changed.wait_for(lambda: not self._open, PATIENCE)
+        while self._has_open() and monotonic() < deadline:
+            sleep(_PAUSE)
+            engine.pool.dispose()
 
     def after_fork(self) -> None:
         """Lets connections be opened again, in the parent."""
@@ -73,7 +63,7 @@ class ForkGuard:
     def abandon(self) -> None:
         """Starts anew in the child, or refuses to."""
         self._is_forking = False
-        self._is_refused = self._is_refused or bool(self._open)
+        self._is_refused = self._is_refused or self._has_open()
         self._renew()
 
     def _renew(self) -> None:
@@ -82,34 +72,41 @@ class ForkGuard:
         self._lock = RLock()
         self._changed = Condition(self._lock)
         # One whose thread was interrupted may be gone without having been closed.
-        self._open: WeakSet[_Guarded] = WeakSet()
+        self._opened_by: WeakKeyDictionary[ConnectionPoolEntry, Any] = (
+            WeakKeyDictionary()
+        )
 
-    def _connect(
-        self,
-        dialect: Dialect,
-        entry: ConnectionPoolEntry,
-        arguments: Any,
-        parameters: dict[str, Any],
-    ) -> Any:
-        driver: Any = dialect.loaded_dbapi
+    def _has_open(self) -> bool:
+        with self._lock:
+            found = list(self._opened_by.items())
+        # An entry may have another one by now, which waits in `_opened()`.
+        in_pool = (entry.dbapi_connection is opened for entry, opened in found)
+        return any(in_pool) or self.beside_pool()
+
+    def _opened(self, connection: Any, entry: ConnectionPoolEntry) -> None:
         if self._is_refused:
+            connection.close()
             msg = (
                 "This process was forked while a connection to the SQLite file was in "
                 "use, and cannot use the file safely: fork earlier, or start the "
                 "process by spawn or forkserver"
             )
-            raise driver.OperationalError(msg)
+            raise self._error(msg)
         with self._lock:
+            # It has no locks yet.
             self._changed.wait_for(lambda: not self._is_forking)
-            factory = {"factory": guarded(driver.Connection)}
-            connection = connect_as_told(
-                dialect, entry, arguments, parameters | factory
-            )
-            self._open.add(connection)
-        connection.when_closed = self._closed
-        return connection
+            self._opened_by[entry] = connection
 
-    def _closed(self, connection: _Guarded) -> None:
+    def _detached(self, _: Any, entry: ConnectionPoolEntry) -> None:
         with self._lock:
-            self._open.discard(connection)
-            self._changed.notify_all()
+            self._opened_by.pop(entry, None)
+
+
+_guards: WeakKeyDictionary[Engine, ForkGuard] = WeakKeyDictionary()
+
+
+def guard_of(engine: Engine) -> ForkGuard:
+    """The same one each time: an engine of the user's is not to get more listeners."""
+    if engine not in _guards:
+        _guards[engine] = ForkGuard(engine)
+    return _guards[engine]

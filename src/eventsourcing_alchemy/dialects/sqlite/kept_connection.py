@@ -51,6 +51,13 @@ class KeptConnection:
             return False
         return not self._driver_connection.in_transaction
 
+    def is_open(self) -> bool:
+        """Whether one is kept, or in use."""
+        try:
+            return self._driver_connection.in_transaction is not None
+        except Exception:  # Of the driver: it is closed. Or there never was one.
+            return False
+
     def end(self) -> None:
         """Keeps none any more, until `begin()`. One that is in use is closed after."""
         self._may_keep = False
