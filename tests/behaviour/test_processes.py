@@ -293,7 +293,7 @@ def test_child_forked_while_another_thread_reads_is_refused(
             reads.set()
             assert forked.wait(30)
 
-    def child() -> None:
+    def child(application: Application[UUID]) -> None:
         with pytest.raises(OperationalError, match="start the process by spawn"):
             save(application)
 
@@ -302,7 +302,7 @@ def test_child_forked_while_another_thread_reads_is_refused(
         with ThreadPoolExecutor(1) as threads:
             reading = threads.submit(read, application)
             assert reads.wait(30)
-            in_forks([child])
+            in_forks([partial(child, application)])
             forked.set()
             reading.result()
         assert save(application) == 2

@@ -25,6 +25,7 @@ from eventsourcing_alchemy.database.joining import (
     refuse_in_reading,
     watching_statements,
 )
+from eventsourcing_alchemy.database.sole_writer import refuse_other_writer
 from eventsourcing_alchemy.database.transactions import OpenTransaction
 from eventsourcing_alchemy.dialects.base.marks import Mark, SavepointMark
 from eventsourcing_alchemy.errors import translated
@@ -108,6 +109,7 @@ class Blocks:
         """A savepoint in the transaction of the caller's."""
         with translated():
             connection = self.connection_of(bind)
+            refuse_other_writer(self._engine)
             refuse_in_reading(connection)
             self._dialect.ensure_begun(connection)
         with translated(), savepoint_of(bind):
@@ -162,12 +164,13 @@ class Blocks:
         """Makes sure that a transaction may begin here.
 
         Raises:
-            ProgrammingError: if the calling code is within `reading()`, or has the
-                context of another one's transaction.
+            ProgrammingError: if the calling code is within `reading()`, has the context
+                of another one's transaction, or may write by another engine only.
         """
         self._refuse_to_begin_in(current_transaction(self._engine))
 
     def _refuse_to_begin_in(self, transaction: OpenTransaction | None) -> None:
+        refuse_other_writer(self._engine)
         if transaction is not None:
             refuse_in_reading(transaction.connection)
         refuse_around(self._engine)

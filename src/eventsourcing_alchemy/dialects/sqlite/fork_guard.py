@@ -102,11 +102,11 @@ class ForkGuard:
             self._opened_by.pop(entry, None)
 
 
-_guards: WeakKeyDictionary[Engine, ForkGuard] = WeakKeyDictionary()
-
-
 def guard_of(engine: Engine) -> ForkGuard:
-    """The same one each time: an engine of the user's is not to get more listeners."""
-    if engine not in _guards:
-        _guards[engine] = ForkGuard(engine)
-    return _guards[engine]
+    """That of the pool, which engines may share, and which is not to get another."""
+    listeners: Any = engine.pool.dispatch
+    for listener in tuple(listeners.connect):
+        guard = getattr(listener, "__self__", None)
+        if isinstance(guard, ForkGuard):
+            return guard
+    return ForkGuard(engine)

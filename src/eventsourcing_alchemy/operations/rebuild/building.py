@@ -6,6 +6,7 @@ from threading import Event
 from typing import Any, TypeVar
 
 from eventsourcing_alchemy.database.retrying import Endurance
+from eventsourcing_alchemy.database.sole_writer import sole_writer
 from eventsourcing_alchemy.errors import TransientError, text_of
 from eventsourcing_alchemy.host import (
     Notification,
@@ -30,6 +31,12 @@ from eventsourcing_alchemy.runners.processing import process_event
 from eventsourcing_alchemy.runners.worker import Worker
 
 T = TypeVar("T")
+
+_ONCE_MORE = (
+    "process_event() records events, or writes by another recorder than its view, and "
+    "a rebuild would have it do that once more: do it in a projection of its own, "
+    "which is not rebuilt"
+)
 
 CLOSER = 3
 """Times to follow the view in use, each of them closer, where events fail."""
@@ -138,7 +145,8 @@ class Building:
         tracking = Tracking(self._name, notification.id)
         try:
             event = self._mapper.to_domain_event(notification)
-            process_event(self._projection, event, tracking)
+            with sole_writer(self._view.datastore.engine, _ONCE_MORE):
+                process_event(self._projection, event, tracking)
         except Exception as error:
             raise TransientError(text_of(error)) from error
 
@@ -153,7 +161,7 @@ class Building:
             raise OperationalError(msg)
 
     def _worker(self, stopping: Event) -> Worker:
-        return Worker(
+        return _Rebuilder(
             self._projection,
             self._view,
             self._name,
@@ -172,6 +180,14 @@ class Building:
         if self._endurance is None:
             return read()
         return self._endurance.call(read) or ()
+
+
+class _Rebuilder(Worker):
+    """Lets a projection write to nothing but its view."""
+
+    def _process(self, notification: Notification) -> None:
+        with sole_writer(self._recorder.datastore.engine, _ONCE_MORE):
+            super()._process(notification)
 
 
 def _endurance_of(application: AnyApplication) -> Endurance | None:

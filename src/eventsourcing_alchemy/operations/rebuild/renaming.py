@@ -9,6 +9,8 @@ from sqlalchemy import Connection, Engine, TableClause
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.other_names import OtherNames
 from eventsourcing_alchemy.operations.rebuild.table_uses import TableUses
+from eventsourcing_alchemy.operations.rebuild.written_tables import written_table
+from eventsourcing_alchemy.schema.tables import metadata
 
 _SWITCHES = "eventsourcing_alchemy_switches"
 """Option of a connection on which the tables in use are replaced."""
@@ -62,9 +64,32 @@ class _Preparer(_Renaming):
 
 
 class _StatementCompiler(_Renaming):
-    """Compiles tables, and their columns, by the other names."""
+    """Compiles tables, and their columns, by the other names.
+
+    It compiles nothing that writes to other tables than those of the view and ours.
+    """
 
     preparer: Any
+
+    def visit_insert(self, statement: Any, *arguments: Any, **options: Any) -> str:
+        """An INSERT into a table of the view, or ours."""
+        self._refuse_other(statement.table)
+        return str(self._default.visit_insert(statement, *arguments, **options))
+
+    def visit_update(self, statement: Any, *arguments: Any, **options: Any) -> str:
+        """An UPDATE, as `visit_insert()`."""
+        self._refuse_other(statement.table)
+        return str(self._default.visit_update(statement, *arguments, **options))
+
+    def visit_delete(self, statement: Any, *arguments: Any, **options: Any) -> str:
+        """A DELETE, as `visit_insert()`."""
+        self._refuse_other(statement.table)
+        return str(self._default.visit_delete(statement, *arguments, **options))
+
+    def _refuse_other(self, table: Any) -> None:
+        is_ours = getattr(table, "metadata", None) is metadata
+        if isinstance(table, TableClause) and not is_ours:
+            _refuse_to_write(table.name, is_its=self.names.has_table(table))
 
     def visit_table(self, table: Any, **options: Any) -> str:
         """The other name where the table's own is to be."""
@@ -167,10 +192,31 @@ class _Dialect(_Renaming):
                 "text instead"
             )
             raise ProgrammingError(msg)
+        if not (context is None or _is_compiled(context)):
+            written = written_table(statement)
+            if written is not None and written not in metadata.tables:
+                is_its = written in map(self.names.new, self.names.names)
+                _refuse_to_write(written, is_its=is_its)
 
     @property
     def _default(self) -> Any:
         return super()
+
+
+def _is_compiled(context: Any) -> bool:
+    """Whether a statement was compiled from what is no text."""
+    return bool(context.isinsert or context.isupdate or context.isdelete)
+
+
+def _refuse_to_write(table: str, *, is_its: bool) -> None:
+    if not is_its:
+        msg = (
+            f"process_event() writes to the table {table!r}, which is not in the "
+            "metadata of the view, and a rebuild would have it do that once more: "
+            "declare the table there, or write to it in a projection of its own, which "
+            "is not rebuilt"
+        )
+        raise ProgrammingError(msg)
 
 
 def renamed(engine: Engine, names: OtherNames) -> Engine:

@@ -1,0 +1,180 @@
+"""What a projection does beside its view, and a rebuild would have it do once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+from eventsourcing.domain import Aggregate
+from eventsourcing.persistence import ProgrammingError, Tracking
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import Session, registry
+
+from backends import Backend, Capability
+from eventsourcing_alchemy import upsert
+from rebuilding.in_use import InUse, connected
+from rebuilding.shop import Order, Orders, OrdersProjection
+
+pytestmark = pytest.mark.needs(Capability.SHARED)
+
+letters = Table("letters", MetaData(), Column("position", Integer, primary_key=True))
+"""Of the application, or of another view."""
+
+
+class Letter:
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+
+registry().map_imperatively(Letter, letters)
+
+
+class Writing(OrdersProjection):
+    """Writes a letter for each order, in the transaction of the view."""
+
+    name = OrdersProjection.name
+    write: ClassVar[Callable[[Orders, Connection, int], None]]
+
+    def process_event(self, domain_event: Any, tracking: Tracking) -> None:
+        with self.view.transaction() as connection:
+            super().process_event(domain_event, tracking)
+            if isinstance(domain_event, Order.Created):
+                type(self).write(self.view, connection, tracking.notification_id)
+
+
+def by_insert(_: Orders, connection: Connection, position: int) -> None:
+    connection.execute(insert(letters).values(position=position))
+
+
+def by_upsert(_: Orders, connection: Connection, position: int) -> None:
+    connection.execute(upsert(letters, {"position": position}))
+
+
+def by_update(_: Orders, connection: Connection, position: int) -> None:
+    connection.execute(insert(letters).values(position=position))
+    connection.execute(update(letters).values(position=letters.c.position))
+
+
+def by_delete(_: Orders, connection: Connection, position: int) -> None:
+    connection.execute(text("INSERT INTO letters VALUES (:p)"), {"p": position})
+    connection.execute(delete(letters).where(letters.c.position < position))
+
+
+def by_text(_: Orders, connection: Connection, position: int) -> None:
+    connection.execute(text("INSERT INTO letters VALUES (:p)"), {"p": position})
+
+
+def by_session(_: Orders, connection: Connection, position: int) -> None:
+    with Session(connection) as session:
+        session.add(Letter(position))
+        session.flush()
+
+
+WRITERS = [by_insert, by_upsert, by_update, by_delete, by_text, by_session]
+
+
+@pytest.fixture
+def written(backend: Backend) -> Iterator[Callable[[], list[int]]]:
+    """Tells which letters there are."""
+
+    def positions() -> list[int]:
+        with connected(backend) as connection:
+            found = select(letters.c.position).order_by(letters.c.position)
+            return list(connection.scalars(found))
+
+    with connected(backend) as connection:
+        letters.create(connection)
+        connection.commit()
+    yield positions
+    del Writing.write
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_to_tables_of_others(
+    in_use: InUse,
+    written: Callable[[], list[int]],
+    write: Callable[[Orders, Connection, int], None],
+) -> None:
+    Writing.write = staticmethod(write)
+    with in_use.running(projection_class=Writing) as runner:
+        runner.wait(in_use.shop.order("Bea"), timeout=10)
+    before = in_use.content(), written()
+    assert before[1]
+    with pytest.raises(ProgrammingError, match=r"'letters', which is not in the met"):
+        in_use.rebuild(projection_class=Writing)
+    assert (in_use.content(), written()) == before
+    in_use.rebuild(restart=True)
+
+
+def by_application(in_use: InUse) -> Callable[[Orders, Connection, int], None]:
+    def save(_: Orders, __: Connection, ___: int) -> None:
+        in_use.shop.save(Aggregate())
+
+    return save
+
+
+def by_recorder(in_use: InUse) -> Callable[[Orders, Connection, int], None]:
+    def write(_: Orders, __: Connection, position: int) -> None:
+        with in_use.shop.recorder.transaction() as connection:  # type: ignore[attr-defined]
+            connection.execute(insert(letters).values(position=position))
+
+    return write
+
+
+def by_engine(in_use: InUse) -> Callable[[Orders, Connection, int], None]:
+    def write(_: Orders, __: Connection, position: int) -> None:
+        recorder: Any = in_use.shop.recorder
+        with (
+            recorder.datastore.engine.connect() as connection,
+            recorder.transaction(connection) as joined,
+        ):
+            joined.execute(insert(letters).values(position=position))
+
+    return write
+
+
+@pytest.mark.parametrize("writing", [by_application, by_recorder, by_engine])
+def test_by_other_recorders(
+    in_use: InUse,
+    written: Callable[[], list[int]],
+    writing: Callable[[InUse], Callable[[Orders, Connection, int], None]],
+) -> None:
+    """Also of an application in the same file, whose lock the rebuild has."""
+    Writing.write = staticmethod(writing(in_use))
+    before = in_use.shop.recorder.max_notification_id(), written(), in_use.content()
+    with pytest.raises(ProgrammingError, match="writes by another recorder than its"):
+        in_use.rebuild(projection_class=Writing)
+    after = in_use.shop.recorder.max_notification_id(), written(), in_use.content()
+    assert after == before
+    in_use.rebuild(restart=True)
+
+
+def test_reading_is_not_refused(
+    in_use: InUse, backend: Backend, written: Callable[[], list[int]]
+) -> None:
+    with connected(backend) as connection:
+        connection.execute(insert(letters).values(position=7))
+        connection.commit()
+    seen: list[int] = []
+
+    def read(_: Orders, connection: Connection, __: int) -> None:
+        seen.append(connection.scalar(select(func.count()).select_from(letters)) or 0)
+        in_use.shop.recorder.max_notification_id()
+
+    Writing.write = staticmethod(read)
+    in_use.rebuild(projection_class=Writing)
+    assert set(seen) == {1}
+    assert written() == [7]
