@@ -21,15 +21,21 @@ from uuid import UUID
 import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
-from eventsourcing.persistence import OperationalError, ProgrammingError
+from eventsourcing.persistence import OperationalError, ProgrammingError, Tracking
+from eventsourcing.projection import Projection
 from sqlalchemy import create_engine, select
 
 from backends import Backend, Capability
 from behaviour.workers import come_up
-from eventsourcing_alchemy import SQLAlchemyApplicationRecorder
+from eventsourcing_alchemy import (
+    SQLAlchemyApplicationRecorder,
+    SQLAlchemyProjectionRunner,
+    State,
+)
 from eventsourcing_alchemy.dialects.sqlite import fork_guard
 from eventsourcing_alchemy.schema.tables import events
 from faults.waiting import wait_until
+from positions import Positions
 from processes import barrier, forking, in_forks, in_processes
 
 pytestmark = [
@@ -139,12 +145,48 @@ def test_child_iterates_over_an_inherited_subscription(
         assert following.result(10).id == 1
 
 
+class Nothing(Projection[Positions]):
+    name = "nothing"
+
+    def process_event(self, domain_event: object, tracking: Tracking) -> None:  # noqa: ARG002
+        self.view.note(tracking)
+
+
+def test_runner_of_the_parent_does_nothing_in_a_child(env: dict[str, str]) -> None:
+    """It says so; before, a program that made itself a daemon waited for ever."""
+
+    def child() -> object:
+        with pytest.raises(ProgrammingError, match="Construct a runner after the f"):
+            runner.run_forever()
+        return runner.health().state
+
+    def leave() -> None:
+        runner.__exit__(None, None, None)
+
+    runner = SQLAlchemyProjectionRunner(
+        application_class=Application[UUID],
+        projection_class=Nothing,
+        view_class=Positions,
+        env=env,
+    )
+    with runner:
+        assert in_forks([child]) == [State.FAILED]
+        in_forks([leave])
+        save(runner.app)
+        runner.wait(1, timeout=10)
+        assert runner.view.all() == {1: 1}
+
+
 @pytest.mark.needs(Capability.SERVER)
-def test_locks_end_with_the_process_that_took_them(env: dict[str, str]) -> None:
+@pytest.mark.parametrize("topic", ["", "__main__:engine"])
+def test_locks_end_with_the_process_that_took_them(
+    env: dict[str, str], topic: str
+) -> None:
     """Although a child of it lives, which has inherited the socket."""
+    variables = {**os.environ, **env, "SQLALCHEMY_ENGINE_TOPIC": topic}
     service = [sys.executable, "-c", KILLED_WHILE_A_CHILD_LIVES]
     with subprocess.Popen(
-        service, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True
+        service, env=variables, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
@@ -158,10 +200,15 @@ def test_locks_end_with_the_process_that_took_them(env: dict[str, str]) -> None:
 
 
 KILLED_WHILE_A_CHILD_LIVES = """
-import multiprocessing, time
+import multiprocessing, os, time
 from uuid import UUID
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
+from sqlalchemy import create_engine
+
+engine = create_engine(os.environ["SQLALCHEMY_URL"])
+with engine.connect():  # Before anybody knows that it is to be ours.
+    pass
 
 application = Application[UUID]()
 with application.recorder.transaction():

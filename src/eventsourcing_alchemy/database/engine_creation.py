@@ -92,7 +92,9 @@ def own_engine(settings: Settings) -> Engine:
     if settings.scoped_session_topic is None:
         _refuse_shared_connections(engine)
     dialect = dialect_for(engine.url.get_backend_name())
-    listen_to_pool(engine, "connect", dialect.note_socket)
+    # Its pool may have connections already.
+    for name in ("connect", "checkout"):
+        listen_to_pool(engine, name, dialect.note_socket)
     return engine
 
 

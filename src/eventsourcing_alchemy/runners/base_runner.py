@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
+from os import register_at_fork
 from threading import Event
 from types import TracebackType
 from typing import Any, TypeVar, cast
-from weakref import ReferenceType
+from weakref import ReferenceType, WeakSet
 
 from eventsourcing_alchemy.database.scoped_sessions import apart_from_sessions
 from eventsourcing_alchemy.environments import check_persistence_module, environment_of
@@ -53,8 +54,14 @@ BATCH_SIZE = 500
 """Events in a transaction, at the most."""
 
 
+_runners: WeakSet["BaseRunner[Any]"] = WeakSet()
+"""Of this process."""
+
+
 class BaseRunner(BaseProjectionRunner[TApplication]):
     """What the runners have in common."""
+
+    _is_inherited = False
 
     _policy: PoisonPolicy
     _lease_duration: float | None
@@ -90,6 +97,7 @@ class BaseRunner(BaseProjectionRunner[TApplication]):
         self._frozen_after = frozen_after
         self._progress = Progress()
         self._health = Health(self._progress.state, None, None, 0, None, None, False)
+        _runners.add(self)
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -207,6 +215,21 @@ class BaseRunner(BaseProjectionRunner[TApplication]):
         if not self._has_called_stop:
             super().stop()
 
+    def fail_in_child(self) -> None:
+        """Has a forked child hear that its copy of the runner does nothing."""
+        self._is_inherited = True
+        if self._is_interrupted.is_set():
+            return
+        error = ProgrammingError(
+            "The runner works in the process that this one was forked from: threads do "
+            "not pass a fork. Construct a runner after the fork"
+        )
+        self._progress.failed(error, State.FAILED)
+        self._thread_error = error
+        # Another one: a thread of the parent may have held its lock.
+        self._is_interrupted = Event()
+        self._is_interrupted.set()
+
     @staticmethod
     @apart_from_sessions()
     def _process_events_loop(
@@ -251,7 +274,17 @@ class BaseRunner(BaseProjectionRunner[TApplication]):
         Raises:
             Exception: that has ended the runner, unless it was raised before.
         """
+        if self._is_inherited:
+            self._thread_error = None  # Whoever leaves the block asks for nothing.
         self.stop()
         # Before the host closes what the thread uses.
         self._processing_thread.join()
         super().__exit__(exc_type, exc_val, exc_tb)
+
+
+def _in_child() -> None:
+    for runner in list(_runners):
+        runner.fail_in_child()
+
+
+register_at_fork(after_in_child=_in_child)

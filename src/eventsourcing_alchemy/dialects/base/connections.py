@@ -109,7 +109,7 @@ class Connections:
         return None
 
     @classmethod
-    def note_socket(cls, connection: Any, _: Any) -> None:
+    def note_socket(cls, connection: Any, *_: Any) -> None:
         """Has forked children leave the socket of a driver's connection alone."""
         leave_socket_to_parent(connection, cls.descriptor)
 
