@@ -105,6 +105,7 @@ def test_documents(shop: Shop, command: Command) -> None:
         assert command.json(*arguments)["command"] in " ".join(arguments), each
 
 
+@pytest.mark.once
 @pytest.mark.needs(Capability.SHARED)
 def test_wrong_use(shop: Shop, command: Command) -> None:
     """It is told to standard error, where documents are expected, too."""
@@ -151,6 +152,7 @@ def test_urls_that_are_wrong(tmp_path: Path, url: str) -> None:
         assert SECRET not in result.stdout + result.stderr
 
 
+@pytest.mark.once
 @pytest.mark.needs(Capability.SHARED)
 @pytest.mark.parametrize("is_unbuffered", ["", "1"])
 def test_a_reader_that_goes_away(

@@ -57,6 +57,7 @@ def passed_over(shop: Shop) -> PassedOver:
     return meet
 
 
+@pytest.mark.once
 def test_list_and_show(passed_over: PassedOver, command_process: Command) -> None:
     command = command_process
     product_id = passed_over(1, 13, 13)

@@ -126,6 +126,7 @@ projection = "sharing:SummaryProjection"
 """
 
 
+@pytest.mark.once
 def test_tables_of_another_declared_projection(
     shop: Shop, command_process: Command, backend: Backend
 ) -> None:

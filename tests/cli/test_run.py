@@ -22,6 +22,7 @@ projection = "cli.shop:CopyOfSales"
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_until_a_signal_comes(
     shop: Shop, command_process: Command, number: signal.Signals

@@ -62,6 +62,7 @@ def run(command: Command, stderr: int, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.once
 @pytest.mark.usefixtures("used")
 def test_work_is_done(command_process: Command, unwritable: int) -> None:
     command_process.declare(DECLARED)

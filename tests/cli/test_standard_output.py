@@ -16,7 +16,7 @@ from cli.shop import DECLARED, Shop
 from eventsourcing_alchemy import DeadLetters
 from factories import OpenFactory
 
-pytestmark = pytest.mark.needs(Capability.SHARED)
+pytestmark = [pytest.mark.needs(Capability.SHARED), pytest.mark.once]
 
 NAME = "Läden \N{PILE OF POO}"
 ESCAPED = r"Läden \U0001f4a9"

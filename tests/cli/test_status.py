@@ -126,6 +126,7 @@ def test_hostile_names(open_factory: OpenFactory, command: Command) -> None:
     assert command.json("status")["applications"][0]["name"] == name
 
 
+@pytest.mark.once
 def test_watching(open_factory: OpenFactory, command_process: Command) -> None:
     record(open_factory("Bank"), 5)
     tracking = open_factory("balances").tracking_recorder()
