@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import pickle
 import re
 import subprocess
 import sys
@@ -11,7 +13,9 @@ from pathlib import Path
 import pytest
 
 import eventsourcing_alchemy
+from eventsourcing_alchemy import Discrepancy, VerificationError
 
+PUBLIC = eventsourcing_alchemy.__all__
 API = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
 
 EARLIER_PATHS = [
@@ -27,13 +31,35 @@ EARLIER_PATHS = [
 
 def test_api_page_lists_what_the_package_exports() -> None:
     found = re.findall(r"^\.\. (?:auto\w+|py:data):: (\w+)", API.read_text(), re.M)
-    assert sorted(found) == sorted(eventsourcing_alchemy.__all__)
+    assert sorted(found) == sorted(PUBLIC)
 
 
-@pytest.mark.parametrize("name", eventsourcing_alchemy.__all__)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_is_documented(name: str) -> None:
     found = getattr(eventsourcing_alchemy, name)
     assert found.__doc__
+
+
+def exceptions() -> list[BaseException]:
+    """One of each that is public."""
+    found = [getattr(eventsourcing_alchemy, name) for name in PUBLIC]
+    discrepancies = [Discrepancy("Application", 1, "is lost")]
+    return [
+        VerificationError(discrepancies, are_all=False)
+        if each is VerificationError
+        else each("a text")
+        for each in found
+        if isinstance(each, type) and issubclass(each, BaseException)
+    ]
+
+
+@pytest.mark.parametrize("error", exceptions(), ids=lambda error: type(error).__name__)
+def test_exception_is_raised_in_another_process(error: BaseException) -> None:
+    """A pool of processes hangs where one cannot be pickled."""
+    for copied in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):  # noqa: S301
+        assert type(copied) is type(error)
+        assert str(copied) == str(error)
+        assert vars(copied) == vars(error)
 
 
 @pytest.mark.parametrize(("module", "name", "now"), EARLIER_PATHS)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from eventsourcing_alchemy.host import PersistenceError, ProgrammingError
 
@@ -41,6 +43,11 @@ class VerificationError(PersistenceError):
         self.are_all = are_all
         more = "" if are_all else "; and more"
         super().__init__(f"{'; '.join(map(str, discrepancies))}{more}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Also another process can raise it, which exceptions of this form do not."""
+        construct = partial(type(self), self.discrepancies, are_all=self.are_all)
+        return construct, ()
 
 
 class CopyRefusedError(ProgrammingError):
