@@ -54,8 +54,7 @@ class NewView:
         )
         self.datastore = SQLAlchemyDatastore(settings)
         self.view = in_use.view_class(self.datastore, name_while_built(recorder.name))
-        with recorder.datastore.reading() as connection:
-            self.schema = self.datastore.schema or default_schema(connection)
+        self.schema = self.datastore.schema or in_use.found(default_schema)
 
     @cached_property
     def tables(self) -> Sequence[SwitchedTable]:

@@ -212,12 +212,12 @@ class _Rebuild:
         return self._switching.recover(row)
 
     def _built_and_switched(self) -> Outcome:
-        is_begun = self._row() is not None
-        check(self._in_use, self._new, is_begun=is_begun)
+        is_begun = self._endure(self._row) is not None
+        self._endure(lambda: check(self._in_use, self._new, is_begun=is_begun))
         if not is_begun:
             self._begin()
             self._goal = -NEARLY
-        elif not (position := self._building.position) or not self._new.is_complete():
+        elif not (position := self._building.position) or not self._is_complete():
             # Not all of it may have been created, or somebody has dropped it.
             self._endure(self._undo)
             self._begin()
@@ -234,6 +234,9 @@ class _Rebuild:
         outcome = self._endure(self._caught_up_and_switched)
         self._told(RebuildPhase.SWITCHED, self._goal)
         return outcome
+
+    def _is_complete(self) -> bool:
+        return self._endure(self._new.is_complete)
 
     def _begin(self) -> None:
         new = [(each.schema, each.new) for each in self._new.tables]
@@ -285,8 +288,8 @@ class _Rebuild:
 
     def _refuse_empty_tables(self) -> None:
         """A table that the projection never writes to may be somebody else's."""
-        found = self._new.empty_but_used(self._in_use.recorder.datastore)
-        if found:
+        store = self._in_use.recorder.datastore
+        if found := self._endure(lambda: self._new.empty_but_used(store)):
             msg = (
                 f"The rebuild wrote nothing to {', '.join(found)}, but they have "
                 "rows: declare tables that do not belong to the view in another "

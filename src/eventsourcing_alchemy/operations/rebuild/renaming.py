@@ -4,12 +4,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, TableClause
+from sqlalchemy import Connection, Engine, TableClause, TextClause
+from sqlalchemy.sql.selectable import TextualSelect
 
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.other_names import OtherNames
 from eventsourcing_alchemy.operations.rebuild.table_uses import TableUses
-from eventsourcing_alchemy.operations.rebuild.written_tables import written_table
+from eventsourcing_alchemy.operations.rebuild.written_tables import (
+    TextWrites,
+    written_tables,
+)
 from eventsourcing_alchemy.schema.tables import metadata
 
 _SWITCHES = "eventsourcing_alchemy_switches"
@@ -73,23 +77,28 @@ class _StatementCompiler(_Renaming):
 
     def visit_insert(self, statement: Any, *arguments: Any, **options: Any) -> str:
         """An INSERT into a table of the view, or ours."""
-        self._refuse_other(statement.table)
+        self._refuse_others(statement)
         return str(self._default.visit_insert(statement, *arguments, **options))
 
     def visit_update(self, statement: Any, *arguments: Any, **options: Any) -> str:
         """An UPDATE, as `visit_insert()`."""
-        self._refuse_other(statement.table)
+        self._refuse_others(statement)
         return str(self._default.visit_update(statement, *arguments, **options))
 
     def visit_delete(self, statement: Any, *arguments: Any, **options: Any) -> str:
         """A DELETE, as `visit_insert()`."""
-        self._refuse_other(statement.table)
+        self._refuse_others(statement)
         return str(self._default.visit_delete(statement, *arguments, **options))
 
-    def _refuse_other(self, table: Any) -> None:
-        is_ours = getattr(table, "metadata", None) is metadata
-        if isinstance(table, TableClause) and not is_ours:
-            _refuse_to_write(table.name, is_its=self.names.has_table(table))
+    def _refuse_others(self, statement: Any) -> None:
+        for table in written_tables(statement):
+            if not (
+                self.names.has_table(table)
+                or getattr(table, "metadata", None) is metadata
+                or _is_temporary(table)
+            ):
+                what = f"the table {table.name!r}, which is not in its metadata"
+                raise _writes_to(what)
 
     def visit_table(self, table: Any, **options: Any) -> str:
         """The other name where the table's own is to be."""
@@ -180,6 +189,7 @@ class _Dialect(_Renaming):
         self._default.do_execute_no_params(cursor, statement, context)
 
     _uses: TableUses
+    _writes: TextWrites
 
     def _refuse(self, statement: str, context: Any) -> None:
         if context is not None and context.execution_options.get(_SWITCHES):
@@ -192,31 +202,35 @@ class _Dialect(_Renaming):
                 "text instead"
             )
             raise ProgrammingError(msg)
-        if not (context is None or _is_compiled(context)):
-            written = written_table(statement)
-            if written is not None and written not in metadata.tables:
-                is_its = written in map(self.names.new, self.names.names)
-                _refuse_to_write(written, is_its=is_its)
+        is_text = context is not None and _is_text(context)
+        if is_text and self._writes.are_elsewhere(statement):
+            raise _writes_to("a table by SQL as text that names none of the view")
 
     @property
     def _default(self) -> Any:
         return super()
 
 
-def _is_compiled(context: Any) -> bool:
-    """Whether a statement was compiled from what is no text."""
-    return bool(context.isinsert or context.isupdate or context.isdelete)
+def _is_text(context: Any) -> bool:
+    """Whether a statement is text of the user's, and SQLAlchemy knows nothing of it."""
+    compiled = getattr(context, "compiled", None)
+    return compiled is None or isinstance(
+        compiled.statement, TextClause | TextualSelect
+    )
 
 
-def _refuse_to_write(table: str, *, is_its: bool) -> None:
-    if not is_its:
-        msg = (
-            f"process_event() writes to the table {table!r}, which is not in the "
-            "metadata of the view, and a rebuild would have it do that once more: "
-            "declare the table there, or write to it in a projection of its own, which "
-            "is not rebuilt"
-        )
-        raise ProgrammingError(msg)
+def _is_temporary(table: Any) -> bool:
+    prefixes = getattr(table, "_prefixes", ())
+    return any(str(each).upper().startswith("TEMP") for each in prefixes)
+
+
+def _writes_to(what: str) -> ProgrammingError:
+    return ProgrammingError(
+        f"The view writes to {what}, and a rebuild would have it do that once more: "
+        "declare the table in the metadata of the view, and name it by "
+        "self.table_name(table) in text; or write to it in a projection of its own, "
+        "which is not rebuilt"
+    )
 
 
 def renamed(engine: Engine, names: OtherNames) -> Engine:
@@ -237,6 +251,10 @@ def renamed(engine: Engine, names: OtherNames) -> Engine:
         names.names,
         dialect.identifier_preparer.initial_quote,
         has_escapes=getattr(dialect, "_backslash_escapes", False),
+    )
+    dialect._writes = TextWrites(  # noqa: SLF001
+        [*map(names.new, names.names), *metadata.tables],
+        dialect._uses.tokenizer,  # noqa: SLF001
     )
     dialect.stored_name = names.stored
     dialect.statement_compiler = _derived(

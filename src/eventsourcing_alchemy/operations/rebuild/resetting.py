@@ -52,8 +52,7 @@ def reset(
             its tables, or the projection also follows another application.
     """
     with view_in_use(application_class, projection_class, view_class, env) as in_use:
-        with in_use.recorder.reading() as connection:
-            refuse_shared_tables(connection, in_use)
+        in_use.found(lambda connection: refuse_shared_tables(connection, in_use))
         recorder, name = in_use.recorder, in_use.application.name
         warn_of_unknown(in_use)
         lease = Lease(recorder.datastore, recorder.name, name)

@@ -47,6 +47,9 @@ class TableUses:
     Names of columns, and those that the statement itself gives, are none of them.
     Whatever it does not understand uses a table.
 
+    Attributes:
+        tokenizer: for the SQL of the database.
+
     Args:
         names: of the tables.
         quote: begins a quoted name.
@@ -60,7 +63,7 @@ class TableUses:
         alternatives = "|".join(map(re.escape, names))
         in_sql = alternatives.replace("%", "%%?").replace('"', '""?')
         self._any = re.compile(rf"(?<![\w$])(?:{in_sql})(?![\w$])", re.IGNORECASE)
-        self._tokenizer = Tokenizer(
+        self.tokenizer = Tokenizer(
             names, has_hashes=quote == "`", has_escapes=has_escapes
         )
 
@@ -68,7 +71,7 @@ class TableUses:
         """The first table that is used, by the name that it was declared with."""
         if self._any.search(statement) is None:
             return None
-        tokens = self._tokenizer.tokens(statement)
+        tokens = self.tokenizer.tokens(statement)
         if text_at(tokens, 0) in _LOOKS:
             return None
         uses = (

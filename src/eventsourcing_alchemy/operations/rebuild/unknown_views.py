@@ -17,8 +17,7 @@ def warn_of_unknown(in_use: ViewInUse) -> None:
     Args:
         in_use: the view whose tables are to be replaced, or emptied.
     """
-    with in_use.recorder.reading() as connection:
-        others = other_projections(connection, in_use)
+    others = in_use.found(lambda connection: other_projections(connection, in_use))
     known = known_projections()
     if unknown := [repr(name) for name in others if name not in known]:
         logger.warning(

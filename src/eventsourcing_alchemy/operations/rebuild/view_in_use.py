@@ -1,8 +1,10 @@
 """The view that is in use: whose tables, and whose position."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Connection
 
 from eventsourcing_alchemy.host import (
     Application,
@@ -16,6 +18,8 @@ from eventsourcing_alchemy.operations.opening import opening
 from eventsourcing_alchemy.recorders import SQLAlchemyTrackingRecorder
 from eventsourcing_alchemy.runners.event_source import last_position_of
 from eventsourcing_alchemy.views import SQLAlchemyMaterialisedView
+
+T = TypeVar("T")
 
 AnyApplication = Application[Any] | DCBApplication
 ViewClass = type[SQLAlchemyMaterialisedView]
@@ -46,6 +50,19 @@ class ViewInUse(NamedTuple):
     def last_position(self) -> int:
         """Of the last event of the application."""
         return last_position_of(self.application.recorder) or 0
+
+    def found(self, look: Callable[[Connection], T]) -> T:
+        """What a function finds, which is tried again if the connection is lost.
+
+        Args:
+            look: to be called with a connection for queries.
+        """
+
+        def attempt() -> T:
+            with self.recorder.reading() as connection:
+                return look(connection)
+
+        return self.recorder.datastore.retrying(attempt)
 
 
 @contextmanager
