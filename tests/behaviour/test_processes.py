@@ -16,6 +16,7 @@ from queue import Queue
 from threading import Event, Thread
 from threading import enumerate as enumerate_threads
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -23,7 +24,7 @@ from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import OperationalError, ProgrammingError, Tracking
 from eventsourcing.projection import Projection
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, literal, select
 
 from backends import Backend, Capability
 from behaviour.workers import come_up
@@ -33,6 +34,7 @@ from eventsourcing_alchemy import (
     State,
 )
 from eventsourcing_alchemy.dialects.sqlite import fork_guard
+from eventsourcing_alchemy.resilience import connecting
 from eventsourcing_alchemy.schema.tables import events
 from faults.waiting import wait_until
 from positions import Positions
@@ -324,6 +326,50 @@ def test_child_forked_while_a_connection_is_not_in_use(
         save(application)
         assert in_forks([partial(save, application)] * 2) in [[2, 3], [3, 2]]
         assert save(application) == 4
+
+
+@pytest.mark.needs(Capability.FILE_LOCKS)
+def test_no_fork_while_a_connection_is_opened(
+    application: Application[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite has a lock meanwhile that nobody would release in the child."""
+    opening, forked = Event(), Event()
+
+    def open_slowly(*arguments: Any) -> Any:
+        opening.set()
+        assert not forked.wait(0.2)
+        return connecting.connect_as_told(*arguments)
+
+    recorder: Any = application.recorder
+    recorder.datastore.engine.dispose()
+    monkeypatch.setattr(fork_guard, "connect_as_told", open_slowly)
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(recorder.max_notification_id)
+        assert opening.wait(30)
+        pid = os.fork()
+        if not pid:
+            os._exit(0)
+        forked.set()
+        assert os.waitpid(pid, 0)[1] == 0
+        assert reading.result() is None
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_engine_of_the_user_s_whose_application_is_closed(
+    env: dict[str, str], backend: Backend, topic_of: Callable[[object], str]
+) -> None:
+    """Its connections are the child's to use: the parent may have left them to it."""
+    engine = create_engine(backend.url)
+    env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(engine)
+    with closing(Application[UUID](env)) as application:
+        save(application)
+
+    def child() -> int:
+        with engine.connect() as connection:
+            return connection.scalar(select(literal(1))) or 0
+
+    assert in_forks([child]) == [1]
+    engine.dispose()
 
 
 @pytest.mark.needs(Capability.FILE_LOCKS)

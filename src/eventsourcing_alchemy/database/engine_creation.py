@@ -15,7 +15,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError
 
-from eventsourcing_alchemy.dialects.base.pool_listeners import listen_to_pool
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import (
     CannotConnectError,
@@ -55,15 +54,12 @@ def created_engine(settings: Settings) -> Engine:
         dialect = dialect_for(settings.url.get_backend_name())
         dialect.refuse_url(settings.url, settings.schema)
         options |= dialect.engine_options(settings.url, settings.lock_timeout)
-        engine = create_engine(dialect.absolute(settings.url), **options)
+        return create_engine(dialect.absolute(settings.url), **options)
     except ImportError as error:
         raise missing_driver(settings.url.drivername, error) from error
     except (ArgumentError, TypeError, ValueError):
         # Its message may quote the URL, and so may its context.
         pass
-    else:
-        listen_to_pool(engine, "connect", dialect.note_socket)
-        return engine
     msg = (
         f"SQLALCHEMY_URL: {settings.url.drivername!r} does not accept the form of the "
         "URL, an option in it, or an option of the pool: see the documentation of "
@@ -91,10 +87,6 @@ def own_engine(settings: Settings) -> Engine:
     _refuse_short_labels(engine)
     if settings.scoped_session_topic is None:
         _refuse_shared_connections(engine)
-    dialect = dialect_for(engine.url.get_backend_name())
-    # Its pool may have connections already.
-    for name in ("connect", "checkout"):
-        listen_to_pool(engine, name, dialect.note_socket)
     return engine
 
 

@@ -21,6 +21,10 @@ from eventsourcing_alchemy.database.joining import watch_errors, watch_statement
 from eventsourcing_alchemy.database.shared_objects import SharedObjects
 from eventsourcing_alchemy.database.wakeups import RESUMED, hints
 from eventsourcing_alchemy.dialects.base import BaseDialect
+from eventsourcing_alchemy.dialects.base.pool_listeners import (
+    listen_to_pool,
+    listening_to,
+)
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.host import ProgrammingError
@@ -38,7 +42,7 @@ from eventsourcing_alchemy.resilience.error_classification import (
     ErrorKind,
     error_kind_of_driver,
 )
-from eventsourcing_alchemy.resilience.inheritance import leave_to_parent
+from eventsourcing_alchemy.resilience.inheritance import Sockets, leave_to_parent
 from eventsourcing_alchemy.resilience.outages import Outage
 from eventsourcing_alchemy.resilience.sockets import keep_alive
 from eventsourcing_alchemy.resilience.watchdog import Watchdog
@@ -80,6 +84,7 @@ class SharedEngine:
         self._is_closed = False
         self._is_forking = False
         self._process = getpid()
+        self._sockets = _sockets_of(self.engine, self.dialect, is_ours=self._is_ours)
         self.watchdog = Watchdog(self.dialect.descriptor)
         # Without one that is forgotten in the midst of its use, its users share less.
         self.group_commit = lru_cache(KEPT_GROUP_COMMITS)(self._new_group_commit)
@@ -222,9 +227,21 @@ class SharedEngine:
         self.group_commit.cache_clear()
         self.dialect.abandon()
         if not self.is_private:
+            self._sockets.let_go()
             leave_to_parent(self.engine.pool)
             _inherited.append(self.engine.pool)
             self.engine.dispose(close=False)
+
+
+def _sockets_of(engine: Engine, dialect: BaseDialect, *, is_ours: bool) -> Sockets:
+    """Those of the engine's pool, which is not to get more listeners each time."""
+    sockets = listening_to(engine, Sockets)
+    if sockets is None:
+        sockets = Sockets(dialect.descriptor)
+        listen_to_pool(engine, "connect", sockets.note)
+        if not is_ours:  # It may be connected already.
+            listen_to_pool(engine, "checkout", sockets.note)
+    return sockets
 
 
 def resumed_topic(database: Hashable) -> Hashable:

@@ -4,44 +4,51 @@ import ctypes
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from sqlalchemy import Connection
 
-_with_sockets: WeakKeyDictionary[Any, Callable[[Any], int | None]] = WeakKeyDictionary()
-"""The connections of a driver, with what tells their descriptors."""
 
+class Sockets:
+    """Those of the connections of a pool, which a forked child lets go of.
 
-def leave_socket_to_parent(
-    connection: Any, descriptor: Callable[[Any], int | None]
-) -> None:
-    """Has forked children let go of the socket of a connection.
-
-    A server that hears nothing takes the connection for open as long as any process
-    has its socket: the locks of a parent that is killed would outlive it.
+    A server that hears nothing takes a connection for open as long as any process has
+    its socket: the locks of a parent that is killed would outlive it.
 
     Args:
-        connection: of a driver.
-        descriptor: tells that of its socket, if it has one.
+        descriptor: tells that of the socket of a driver's connection, if it has one.
     """
-    if descriptor(connection) is not None:
-        _with_sockets[connection] = descriptor
+
+    def __init__(self, descriptor: Callable[[Any], int | None]) -> None:
+        self._descriptor = descriptor
+        self._connections: WeakSet[Any] = WeakSet()
+
+    def note(self, connection: Any, *_: Any) -> None:
+        """Listens to a pool that connects, or lends a connection."""
+        if self._descriptor(connection) is not None:
+            self._connections.add(connection)
+
+    def let_go(self) -> None:
+        """Has the descriptors lead nowhere, whoever still uses them in this process."""
+        for connection in list(self._connections):
+            let_go_of(partial(self._descriptor, connection))
+        self._connections.clear()
 
 
-def _let_go_of_sockets() -> None:
-    """Has their descriptors lead nowhere, whoever still uses them in this process."""
-    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for connection, descriptor in list(_with_sockets.items()):
-        with suppress(Exception):  # It may be closed.
-            found = descriptor(connection)
-            if found is not None:
-                os.dup2(nowhere, found, inheritable=False)
-    os.close(nowhere)
-    _with_sockets.clear()
+def let_go_of(descriptor: Callable[[], int | None]) -> None:
+    """Has a descriptor lead nowhere, in this process.
 
-
-os.register_at_fork(after_in_child=_let_go_of_sockets)
+    Args:
+        descriptor: tells it; may raise an exception if the connection is closed.
+    """
+    with suppress(Exception):
+        found = descriptor()
+        if found is not None:
+            nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            os.dup2(nowhere, found, inheritable=False)
+            os.close(nowhere)
 
 
 def leave_to_parent(inherited: object) -> None:

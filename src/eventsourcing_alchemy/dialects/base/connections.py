@@ -12,7 +12,6 @@ from sqlalchemy import (
 
 from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.resilience.connecting import close, connect
-from eventsourcing_alchemy.resilience.inheritance import leave_socket_to_parent
 
 Options = Mapping[str, Any]
 
@@ -103,15 +102,9 @@ class Connections:
         """
         return {}
 
-    @staticmethod
-    def descriptor(connection: Any) -> int | None:  # noqa: ARG004
+    def descriptor(self, connection: Any) -> int | None:  # noqa: ARG002
         """The file descriptor of the socket of a driver's connection, if it has one."""
         return None
-
-    @classmethod
-    def note_socket(cls, connection: Any, *_: Any) -> None:
-        """Has forked children leave the socket of a driver's connection alone."""
-        leave_socket_to_parent(connection, cls.descriptor)
 
     def cursor(self, driver_connection: Any) -> Any:
         """A cursor for our own statements."""

@@ -78,8 +78,7 @@ class MySQLConnections(Connections):
         """As anywhere, unless a schema, which is a database, says where to look."""
         return schema is None and super().is_elsewhere(ours, theirs, schema)
 
-    @staticmethod
-    def descriptor(connection: Any) -> int | None:
+    def descriptor(self, connection: Any) -> int | None:
         """Of PyMySQL's socket."""
         socket = getattr(connection, "_sock", None)
         return socket.fileno() if socket is not None else None

@@ -72,8 +72,7 @@ class PostgreSQLConnections(Connections):
         """The database, and when its server was started."""
         return tuple(connection.execute(_PLACE).one())
 
-    @staticmethod
-    def descriptor(connection: Any) -> int | None:
+    def descriptor(self, connection: Any) -> int | None:
         """Of libpq's socket."""
         fileno = getattr(connection, "fileno", None)
         return fileno() if fileno is not None else None

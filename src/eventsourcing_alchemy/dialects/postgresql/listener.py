@@ -16,6 +16,7 @@ from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 from eventsourcing_alchemy.host import OperationalError
 from eventsourcing_alchemy.resilience.backoff import Backoff
+from eventsourcing_alchemy.resilience.inheritance import let_go_of
 from eventsourcing_alchemy.resilience.outages import Outage
 from eventsourcing_alchemy.resilience.sockets import answering, keep_alive
 
@@ -105,6 +106,11 @@ class Listener:
     def abandon(self) -> None:
         """Leaves everything to the parent process, after a fork."""
         self._abandoned = True
+        let_go_of(self._descriptor)
+
+    def _descriptor(self) -> int | None:
+        connection: Any = self._connection
+        return _fileno(connection.connection.dbapi_connection)
 
     def close(self) -> None:
         """Ends the thread and closes the connection.

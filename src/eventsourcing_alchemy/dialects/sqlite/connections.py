@@ -89,6 +89,7 @@ class SQLiteConnections(Connections):
         path = path_of(engine.url)
         if path is not None:
             self._queue = WriterQueue(realpath(path))
+            guard_of(engine).guard_opening(engine)
             self._keep()
         self.beginning = Beginning(self._queue, lock_timeout)
         event.listen(engine, "begin", self.beginning.begin)

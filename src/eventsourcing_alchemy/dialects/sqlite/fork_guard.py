@@ -6,8 +6,11 @@ from time import monotonic, sleep
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from eventsourcing_alchemy.dialects.base.pool_listeners import listening_to
+from eventsourcing_alchemy.resilience.connecting import connect_as_told
 
 PATIENCE = 5.0
 """Seconds to wait before a fork for connections that are in use."""
@@ -41,6 +44,24 @@ class ForkGuard:
         # Before whatever else is done with a new connection.
         event.listen(engine.pool, "connect", self._opened, insert=True)
         event.listen(engine.pool, "detach", self._detached)
+
+    def guard_opening(self, engine: Engine) -> None:
+        """Lets no process fork while a connection is opened.
+
+        SQLite has a lock meanwhile that nobody would release in the child.
+        """
+        event.listen(engine, "do_connect", self._open)
+
+    def _open(
+        self,
+        dialect: Dialect,
+        entry: ConnectionPoolEntry,
+        arguments: Any,
+        parameters: dict[str, Any],
+    ) -> Any:
+        with self._lock:
+            self._changed.wait_for(lambda: not self._is_forking)
+            return connect_as_told(dialect, entry, arguments, parameters)
 
     def before_fork(self, engine: Engine) -> None:
         """Closes connections, and lets none be used that is opened meanwhile."""
@@ -104,9 +125,4 @@ class ForkGuard:
 
 def guard_of(engine: Engine) -> ForkGuard:
     """That of the pool, which engines may share, and which is not to get another."""
-    listeners: Any = engine.pool.dispatch
-    for listener in tuple(listeners.connect):
-        guard = getattr(listener, "__self__", None)
-        if isinstance(guard, ForkGuard):
-            return guard
-    return ForkGuard(engine)
+    return listening_to(engine, ForkGuard) or ForkGuard(engine)
