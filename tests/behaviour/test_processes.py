@@ -238,6 +238,22 @@ def test_a_fork_that_python_does_not_notice_is_refused(
     assert save(application) == 2
 
 
+def test_a_fork_that_python_does_not_notice_closes_nothing(
+    application: Application[UUID],
+) -> None:
+    """In a block, the parent would not try again."""
+    recorder: Any = application.recorder
+    save(application)
+    pid = ctypes.PyDLL(None).fork()
+    if not pid:
+        application.close()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    with recorder.transaction():
+        save(application)
+    assert save(application) == 3
+
+
 def test_children_and_parent_append_together(
     application: Application[UUID],
 ) -> None:
@@ -369,6 +385,45 @@ def test_engine_of_the_user_s_whose_application_is_closed(
             return connection.scalar(select(literal(1))) or 0
 
     assert in_forks([child]) == [1]
+    engine.dispose()
+
+
+@pytest.mark.needs(Capability.FILE_LOCKS)
+@pytest.mark.usefixtures("made_by")
+def test_child_forked_while_threads_read_all_the_time(env: dict[str, str]) -> None:
+    """Each of them for a moment."""
+    ended = Event()
+
+    def read(application: Application[UUID]) -> None:
+        while not ended.is_set():
+            application.recorder.max_notification_id()
+
+    with closing(Application[UUID](env)) as application, ThreadPoolExecutor(4) as pool:
+        save(application)
+        reading = [pool.submit(read, application) for _ in range(4)]
+        try:
+            assert in_forks([partial(save, application)]) == [2]
+        finally:
+            ended.set()
+        for each in reading:
+            each.result()
+
+
+@pytest.mark.needs(Capability.FILE_LOCKS)
+def test_child_forked_after_the_pool_was_disposed_of(
+    env: dict[str, str], backend: Backend, topic_of: Callable[[object], str]
+) -> None:
+    """And got a connection back after that."""
+    engine = create_engine(backend.url)
+    env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(engine)
+    with closing(Application[UUID](env)) as application:
+        save(application)
+        with engine.connect() as connection:
+            connection.execute(select(events)).all()
+            disposed = engine.pool
+            engine.dispose()
+        assert in_forks([partial(save, application)]) == [2]
+        assert disposed is not engine.pool
     engine.dispose()
 
 

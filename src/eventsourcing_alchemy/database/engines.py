@@ -82,7 +82,6 @@ class SharedEngine:
         if settings.scoped_session_topic is None:
             self._refuse_shared_memory()
         self._is_closed = False
-        self._is_forking = False
         self._process = getpid()
         self._sockets = _sockets_of(self.engine, self.dialect, is_ours=self._is_ours)
         self.watchdog = Watchdog(self.dialect.descriptor)
@@ -142,6 +141,9 @@ class SharedEngine:
         Those that are in use are closed when they are returned.
         """
         self._forget_pings()
+        if self._has_forked_unnoticed():
+            leave_to_parent(self.engine.pool)
+            return
         self.watchdog.close()
         if self._is_ours:
             self._is_closed = True
@@ -187,7 +189,7 @@ class SharedEngine:
         pool = connection.info.get(_POOL)
         # After dispose(), its pool is not the engine's, and nobody would close it.
         is_left_over = self._is_closed or pool is not self.engine.pool
-        if (is_left_over or self._is_forking) and pool not in _inherited:
+        if is_left_over and pool not in _inherited:
             connection.close()
 
     def _new_group_commit(self, _: Hashable) -> GroupCommit[Any]:
@@ -195,13 +197,14 @@ class SharedEngine:
 
     def before_fork(self) -> None:
         """Makes sure that a child can leave the connections to its parent."""
-        self._is_forking = True
         self.dialect.before_fork(self.engine)
 
     def after_fork(self) -> None:
         """Goes on as before, in the parent process."""
-        self._is_forking = False
         self.dialect.after_fork(self.engine)
+
+    def _has_forked_unnoticed(self) -> bool:
+        return getpid() != self._process and not self.is_private
 
     def refuse_unnoticed_fork(self) -> None:
         """Makes sure that this process has not been forked without Python's knowledge.
@@ -209,7 +212,7 @@ class SharedEngine:
         Raises:
             ProgrammingError: if it has, and so has what its parent uses.
         """
-        if getpid() != self._process and not self.is_private:
+        if self._has_forked_unnoticed():
             msg = (
                 "This process would share the connections of its parent: it was forked "
                 "by a program that does not call Python's fork hooks. Set lazy-apps or "
@@ -221,7 +224,6 @@ class SharedEngine:
     def abandon(self) -> None:
         """Leaves the connections to the parent process, after a fork."""
         self._process = getpid()
-        self._is_forking = False
         self.watchdog.forget()
         self.outage.forget()
         self.group_commit.cache_clear()

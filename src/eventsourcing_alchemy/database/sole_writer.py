@@ -6,7 +6,7 @@ from contextvars import ContextVar
 
 from sqlalchemy import Engine
 
-from eventsourcing_alchemy.host import ProgrammingError
+from eventsourcing_alchemy.errors import BesideViewError
 
 _sole: ContextVar[tuple[Engine, str] | None] = ContextVar("sole writer", default=None)
 
@@ -30,8 +30,8 @@ def refuse_other_writer(engine: Engine) -> None:
     """Makes sure that a transaction of an engine may write here.
 
     Raises:
-        ProgrammingError: if another engine is the only one that may.
+        BesideViewError: if another engine is the only one that may.
     """
     sole = _sole.get()
     if sole is not None and sole[0] is not engine:
-        raise ProgrammingError(sole[1])
+        raise BesideViewError(sole[1])

@@ -6,7 +6,7 @@ from threading import Event
 
 from eventsourcing_alchemy import instrumentation
 from eventsourcing_alchemy.database.retrying import Endurance
-from eventsourcing_alchemy.errors import PositionLostError
+from eventsourcing_alchemy.errors import NOT_OF_EVENTS
 from eventsourcing_alchemy.host import (
     IntegrityError,
     Notification,
@@ -82,8 +82,8 @@ class Attempts:
         for attempt, pause in enumerate(self._policy.backoff.pauses(), 1):
             try:
                 is_processed = self._process_enduringly(notification, tracking)
-            except PositionLostError:
-                raise  # The fault of no event.
+            except NOT_OF_EVENTS:
+                raise
             except Exception as error:
                 if self._was_processed(error, tracking):
                     return False

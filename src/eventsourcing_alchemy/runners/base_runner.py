@@ -269,7 +269,9 @@ class BaseRunner(BaseProjectionRunner[TApplication]):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Stops the runner, waits for the event in progress, and frees what it holds.
+        """Stops the runner, waits for the event in progress, closes the application.
+
+        The view stays open: `runner.view.datastore.close()` closes its connections.
 
         Raises:
             Exception: that has ended the runner, unless it was raised before.

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from eventsourcing_alchemy.database.joining import refuse_readers
 from eventsourcing_alchemy.errors import (
+    NOT_OF_EVENTS,
     AlreadyProcessedError,
-    PositionLostError,
     text_of,
 )
 from eventsourcing_alchemy.host import (
@@ -113,8 +113,8 @@ class Batches:
         batch = notifications[: self.size]
         try:
             count = self._processed(batch, process)
-        except PositionLostError:
-            raise  # The fault of no event.
+        except NOT_OF_EVENTS:
+            raise
         except Exception as error:
             self._take_apart(error, batch[-1].id)
             return 0

@@ -3,20 +3,28 @@
 from collections.abc import Callable
 from threading import Condition, RLock
 from time import monotonic, sleep
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, ref
 
-from sqlalchemy import Dialect, Engine, event
+from sqlalchemy import Dialect, Engine, Pool, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from eventsourcing_alchemy.dialects.base.pool_listeners import listening_to
 from eventsourcing_alchemy.resilience.connecting import connect_as_told
+from eventsourcing_alchemy.resilience.inheritance import leave_to_parent
 
 PATIENCE = 5.0
 """Seconds to wait before a fork for connections that are in use."""
 
 _PAUSE = 0.005
 """Seconds between two looks whether they still are."""
+
+
+class Opened(NamedTuple):
+    """A connection of the driver, and the pool that it was opened for."""
+
+    connection: Any
+    pool: Pool | None
 
 
 class ForkGuard:
@@ -39,10 +47,16 @@ class ForkGuard:
     def __init__(self, engine: Engine) -> None:
         self._is_forking = False
         self._is_refused = False
+        self._engine = ref(engine)
+        # One whose thread was interrupted may be gone without having been closed.
+        self._opened_by: WeakKeyDictionary[ConnectionPoolEntry, Opened] = (
+            WeakKeyDictionary()
+        )
         self._error: Any = engine.dialect.loaded_dbapi.OperationalError
         self._renew()
         # Before whatever else is done with a new connection.
         event.listen(engine.pool, "connect", self._opened, insert=True)
+        event.listen(engine.pool, "checkin", self._returned)
         event.listen(engine.pool, "detach", self._detached)
 
     def guard_opening(self, engine: Engine) -> None:
@@ -84,24 +98,22 @@ class ForkGuard:
     def abandon(self) -> None:
         """Starts anew in the child, or refuses to."""
         self._is_forking = False
+        self._renew()  # Another thread of the parent may have held the lock.
         self._is_refused = self._is_refused or self._has_open()
-        self._renew()
+        leave_to_parent(self._opened_by)
+        self._opened_by = WeakKeyDictionary()
 
     def _renew(self) -> None:
         # Not by `with self._changed`, which is no single step of the interpreter: an
         # interrupt could leave it locked.
         self._lock = RLock()
         self._changed = Condition(self._lock)
-        # One whose thread was interrupted may be gone without having been closed.
-        self._opened_by: WeakKeyDictionary[ConnectionPoolEntry, Any] = (
-            WeakKeyDictionary()
-        )
 
     def _has_open(self) -> bool:
         with self._lock:
             found = list(self._opened_by.items())
         # An entry may have another one by now, which waits in `_opened()`.
-        in_pool = (entry.dbapi_connection is opened for entry, opened in found)
+        in_pool = (entry.dbapi_connection is of.connection for entry, of in found)
         return any(in_pool) or self.beside_pool()
 
     def _opened(self, connection: Any, entry: ConnectionPoolEntry) -> None:
@@ -116,7 +128,18 @@ class ForkGuard:
         with self._lock:
             # It has no locks yet.
             self._changed.wait_for(lambda: not self._is_forking)
-            self._opened_by[entry] = connection
+            self._opened_by[entry] = Opened(connection, self._pool())
+
+    def _returned(self, _: Any, entry: ConnectionPoolEntry) -> None:
+        opened, pool = self._opened_by.get(entry), self._pool()
+        # Nobody would close what is returned to a pool that was disposed of.
+        is_left_over = opened is not None and opened.pool is not pool is not None
+        if self._is_forking or is_left_over:
+            entry.close()
+
+    def _pool(self) -> Pool | None:
+        engine = self._engine()
+        return None if engine is None else engine.pool
 
     def _detached(self, _: Any, entry: ConnectionPoolEntry) -> None:
         with self._lock:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from eventsourcing_alchemy.database.retrying import Endurance
 from eventsourcing_alchemy.database.sole_writer import sole_writer
-from eventsourcing_alchemy.errors import TransientError, text_of
+from eventsourcing_alchemy.errors import BesideViewError, TransientError, text_of
 from eventsourcing_alchemy.host import (
     Notification,
     OperationalError,
@@ -147,6 +147,8 @@ class Building:
             event = self._mapper.to_domain_event(notification)
             with sole_writer(self._view.datastore.engine, _ONCE_MORE):
                 process_event(self._projection, event, tracking)
+        except BesideViewError:
+            raise
         except Exception as error:
             raise TransientError(text_of(error)) from error
 

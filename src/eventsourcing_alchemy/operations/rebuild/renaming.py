@@ -7,6 +7,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, TableClause, TextClause
 from sqlalchemy.sql.selectable import TextualSelect
 
+from eventsourcing_alchemy.errors import BesideViewError
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.other_names import OtherNames
 from eventsourcing_alchemy.operations.rebuild.table_uses import TableUses
@@ -224,8 +225,8 @@ def _is_temporary(table: Any) -> bool:
     return any(str(each).upper().startswith("TEMP") for each in prefixes)
 
 
-def _writes_to(what: str) -> ProgrammingError:
-    return ProgrammingError(
+def _writes_to(what: str) -> BesideViewError:
+    return BesideViewError(
         f"The view writes to {what}, and a rebuild would have it do that once more: "
         "declare the table in the metadata of the view, and name it by "
         "self.table_name(table) in text; or write to it in a projection of its own, "
