@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import mkdtemp
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -221,7 +222,8 @@ def backend(
     if reason := kind.unreachable():
         unavailable(f"{kind.name}: {reason}")
     has_tables = kind.has_tables and _finds_tables(request.node)
-    directory = tmp_path_factory.mktemp("database")
+    # Not its mktemp(), which takes the longer the more there are.
+    directory = Path(mkdtemp(dir=tmp_path_factory.getbasetemp()))
     fresh = made_tables.fresh(kind, directory) if has_tables else kind.fresh(directory)
     observation = (
         Observation.LISTENER_OF_CURSORS if kind.is_observed else Observation.NOBODY

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from weakref import ref
 
@@ -23,11 +24,19 @@ _connections: dict[int, tuple[str, Callable[[], object]]] = {}
 
 @event.listens_for(Pool, "connect")
 def _opened(connection: Any, _record: object) -> None:
-    is_there: Callable[[], object] = lambda: True  # noqa: E731
+    is_there: Callable[[], object] = partial(_open, connection)
     # Not that of SQLite. A pool says nothing of those that break while they begin.
     with suppress(TypeError):
         is_there = ref(connection)
     _connections[id(connection)] = f"connection {connection!r}", is_there
+
+
+def _open(connection: Any) -> object:
+    """A connection of SQLite, if it is not closed."""
+    try:
+        return connection.in_transaction
+    except Exception:
+        return None
 
 
 @event.listens_for(Pool, "close")
