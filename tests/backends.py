@@ -69,6 +69,8 @@ class Capability(StrEnum):
     """The driver makes cursors of several classes, as PyMySQL does."""
     CHARACTER_SETS = auto()
     """A URL can name a character set in which emoji become question marks."""
+    KNOWN_SOCKETS = auto()
+    """The driver tells the sockets of its connections."""
     OWN_CURSOR = auto()
     """Our statements are executed on the driver's cursor, where nobody sees it."""
     COUNTING_UPDATE = auto()
@@ -371,6 +373,7 @@ BACKENDS: Sequence[Backend] = (
             | _EVERY_SHARED
             | {
                 Capability.SERVER,
+                Capability.KNOWN_SOCKETS,
                 Capability.CHARACTER_SETS,
                 Capability.COUNTING_UPDATE,
                 Capability.LIMITED_PACKETS,

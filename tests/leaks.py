@@ -23,20 +23,18 @@ _connections: dict[int, tuple[str, Callable[[], object]]] = {}
 
 
 @event.listens_for(Pool, "connect")
-def _opened(connection: Any, _record: object) -> None:
-    is_there: Callable[[], object] = partial(_open, connection)
-    # Not that of SQLite. A pool says nothing of those that break while they begin.
+def _opened(connection: Any, record: Any) -> None:
+    # Nothing can refer to one of SQLite without keeping it open.
+    is_there: Callable[[], object] = partial(_connection_of, ref(record))
+    # A pool says nothing of those that break while they begin.
     with suppress(TypeError):
         is_there = ref(connection)
     _connections[id(connection)] = f"connection {connection!r}", is_there
 
 
-def _open(connection: Any) -> object:
-    """A connection of SQLite, if it is not closed."""
-    try:
-        return connection.in_transaction
-    except Exception:
-        return None
+def _connection_of(record: Callable[[], Any]) -> object:
+    found = record()
+    return None if found is None else found.dbapi_connection
 
 
 @event.listens_for(Pool, "close")

@@ -29,6 +29,7 @@ _UNCOMMON = {
     Capability.PREPARED_PLANS,
     Capability.CURSOR_CLASSES,
     Capability.CHARACTER_SETS,
+    Capability.KNOWN_SOCKETS,
 }
 """What is tested with the usual driver alone."""
 

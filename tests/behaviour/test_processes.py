@@ -179,7 +179,7 @@ def test_runner_of_the_parent_does_nothing_in_a_child(env: dict[str, str]) -> No
         assert runner.view.all() == {1: 1}
 
 
-@pytest.mark.needs(Capability.SERVER)
+@pytest.mark.needs(Capability.KNOWN_SOCKETS)
 @pytest.mark.parametrize("topic", ["", "__main__:engine"])
 def test_locks_end_with_the_process_that_took_them(
     env: dict[str, str], topic: str

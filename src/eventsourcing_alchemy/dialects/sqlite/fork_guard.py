@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from threading import Condition, RLock
 from time import monotonic, sleep
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy import Dialect, Engine, Pool, event
@@ -18,13 +18,6 @@ PATIENCE = 5.0
 
 _PAUSE = 0.005
 """Seconds between two looks whether they still are."""
-
-
-class Opened(NamedTuple):
-    """A connection of the driver, and the pool that it was opened for."""
-
-    connection: Any
-    pool: Pool | None
 
 
 class ForkGuard:
@@ -48,8 +41,9 @@ class ForkGuard:
         self._is_forking = False
         self._is_refused = False
         self._engine = ref(engine)
-        # One whose thread was interrupted may be gone without having been closed.
-        self._opened_by: WeakKeyDictionary[ConnectionPoolEntry, Opened] = (
+        # By entry, the pool that the engine had. Nothing here refers to connections:
+        # one whose thread was interrupted is closed when it is forgotten.
+        self._pools: WeakKeyDictionary[ConnectionPoolEntry, Pool | None] = (
             WeakKeyDictionary()
         )
         self._error: Any = engine.dialect.loaded_dbapi.OperationalError
@@ -75,7 +69,9 @@ class ForkGuard:
     ) -> Any:
         with self._lock:
             self._changed.wait_for(lambda: not self._is_forking)
-            return connect_as_told(dialect, entry, arguments, parameters)
+            # Not returned here, where an interrupt would leave the lock behind.
+            connection = connect_as_told(dialect, entry, arguments, parameters)
+        return connection  # noqa: RET504
 
     def before_fork(self, engine: Engine) -> None:
         """Closes connections, and lets none be used that is opened meanwhile."""
@@ -100,8 +96,8 @@ class ForkGuard:
         self._is_forking = False
         self._renew()  # Another thread of the parent may have held the lock.
         self._is_refused = self._is_refused or self._has_open()
-        leave_to_parent(self._opened_by)
-        self._opened_by = WeakKeyDictionary()
+        leave_to_parent(self._pools)
+        self._pools = WeakKeyDictionary()
 
     def _renew(self) -> None:
         # Not by `with self._changed`, which is no single step of the interpreter: an
@@ -111,9 +107,8 @@ class ForkGuard:
 
     def _has_open(self) -> bool:
         with self._lock:
-            found = list(self._opened_by.items())
-        # An entry may have another one by now, which waits in `_opened()`.
-        in_pool = (entry.dbapi_connection is of.connection for entry, of in found)
+            entries = list(self._pools)
+        in_pool = (each.dbapi_connection is not None for each in entries)
         return any(in_pool) or self.beside_pool()
 
     def _opened(self, connection: Any, entry: ConnectionPoolEntry) -> None:
@@ -126,14 +121,15 @@ class ForkGuard:
             )
             raise self._error(msg)
         with self._lock:
-            # It has no locks yet.
+            # It has no locks yet. The entry may have had another one before.
+            self._pools.pop(entry, None)
             self._changed.wait_for(lambda: not self._is_forking)
-            self._opened_by[entry] = Opened(connection, self._pool())
+            self._pools[entry] = self._pool()
 
     def _returned(self, _: Any, entry: ConnectionPoolEntry) -> None:
-        opened, pool = self._opened_by.get(entry), self._pool()
+        before, now = self._pools.get(entry), self._pool()
         # Nobody would close what is returned to a pool that was disposed of.
-        is_left_over = opened is not None and opened.pool is not pool is not None
+        is_left_over = None not in (before, now) and before is not now
         if self._is_forking or is_left_over:
             entry.close()
 
@@ -143,7 +139,7 @@ class ForkGuard:
 
     def _detached(self, _: Any, entry: ConnectionPoolEntry) -> None:
         with self._lock:
-            self._opened_by.pop(entry, None)
+            self._pools.pop(entry, None)
 
 
 def guard_of(engine: Engine) -> ForkGuard:
