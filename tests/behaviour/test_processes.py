@@ -24,7 +24,7 @@ from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import OperationalError, ProgrammingError, Tracking
 from eventsourcing.projection import Projection
-from sqlalchemy import create_engine, literal, select
+from sqlalchemy import Engine, create_engine, literal, select
 
 from backends import Backend, Capability
 from behaviour.workers import come_up
@@ -370,13 +370,22 @@ def test_no_fork_while_a_connection_is_opened(
         assert reading.result() is None
 
 
-@pytest.mark.needs(Capability.SERVER)
-def test_engine_of_the_user_s_whose_application_is_closed(
+@pytest.fixture
+def engine(
     env: dict[str, str], backend: Backend, topic_of: Callable[[object], str]
-) -> None:
-    """Its connections are the child's to use: the parent may have left them to it."""
+) -> Iterator[Engine]:
+    """Of the user's."""
     engine = create_engine(backend.url)
     env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.needs(Capability.SERVER)
+def test_engine_of_the_user_s_whose_application_is_closed(
+    env: dict[str, str], engine: Engine
+) -> None:
+    """Its connections are the child's to use: the parent may have left them to it."""
     with closing(Application[UUID](env)) as application:
         save(application)
 
@@ -385,7 +394,6 @@ def test_engine_of_the_user_s_whose_application_is_closed(
             return connection.scalar(select(literal(1))) or 0
 
     assert in_forks([child]) == [1]
-    engine.dispose()
 
 
 @pytest.mark.needs(Capability.FILE_LOCKS)
@@ -411,11 +419,9 @@ def test_child_forked_while_threads_read_all_the_time(env: dict[str, str]) -> No
 
 @pytest.mark.needs(Capability.FILE_LOCKS)
 def test_child_forked_after_the_pool_was_disposed_of(
-    env: dict[str, str], backend: Backend, topic_of: Callable[[object], str]
+    env: dict[str, str], engine: Engine
 ) -> None:
     """And got a connection back after that."""
-    engine = create_engine(backend.url)
-    env["SQLALCHEMY_ENGINE_TOPIC"] = topic_of(engine)
     with closing(Application[UUID](env)) as application:
         save(application)
         with engine.connect() as connection:
@@ -424,7 +430,6 @@ def test_child_forked_after_the_pool_was_disposed_of(
             engine.dispose()
         assert in_forks([partial(save, application)]) == [2]
         assert disposed is not engine.pool
-    engine.dispose()
 
 
 @pytest.mark.needs(Capability.FILE_LOCKS)
