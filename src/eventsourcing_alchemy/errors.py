@@ -94,14 +94,6 @@ class PositionLostError(host.ProgrammingError):
     """
 
 
-class BesideViewError(host.ProgrammingError):
-    """A rebuild does not let a projection write to anything but its view."""
-
-
-NOT_OF_EVENTS = PositionLostError, BesideViewError
-"""Errors in the midst of the processing of an event that are the fault of no event."""
-
-
 class AbandonedError(host.OperationalError):
     """A thread was interrupted while its operation was under way.
 

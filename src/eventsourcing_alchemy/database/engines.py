@@ -21,10 +21,7 @@ from eventsourcing_alchemy.database.joining import watch_errors, watch_statement
 from eventsourcing_alchemy.database.shared_objects import SharedObjects
 from eventsourcing_alchemy.database.wakeups import RESUMED, hints
 from eventsourcing_alchemy.dialects.base import BaseDialect
-from eventsourcing_alchemy.dialects.base.pool_listeners import (
-    listen_to_pool,
-    listening_to,
-)
+from eventsourcing_alchemy.dialects.base.pool_listeners import listening_to
 from eventsourcing_alchemy.dialects.lookup import dialect_for
 from eventsourcing_alchemy.errors import ConfigurationError
 from eventsourcing_alchemy.host import ProgrammingError
@@ -240,9 +237,9 @@ def _sockets_of(engine: Engine, dialect: BaseDialect, *, is_ours: bool) -> Socke
     sockets = listening_to(engine, Sockets)
     if sockets is None:
         sockets = Sockets(dialect.descriptor)
-        listen_to_pool(engine, "connect", sockets.note)
+        event.listen(engine.pool, "connect", sockets.note)
         if not is_ours:  # It may be connected already.
-            listen_to_pool(engine, "checkout", sockets.note)
+            event.listen(engine.pool, "checkout", sockets.note)
     return sockets
 
 

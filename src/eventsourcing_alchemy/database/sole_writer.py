@@ -6,7 +6,12 @@ from contextvars import ContextVar
 
 from sqlalchemy import Engine
 
-from eventsourcing_alchemy.errors import BesideViewError
+from eventsourcing_alchemy.host import ProgrammingError
+
+
+class BesideViewError(ProgrammingError):
+    """A rebuild does not let a projection write to anything but its view."""
+
 
 _sole: ContextVar[tuple[Engine, str] | None] = ContextVar("sole writer", default=None)
 

@@ -6,7 +6,6 @@ from threading import Event
 
 from eventsourcing_alchemy import instrumentation
 from eventsourcing_alchemy.database.retrying import Endurance
-from eventsourcing_alchemy.errors import NOT_OF_EVENTS
 from eventsourcing_alchemy.host import (
     IntegrityError,
     Notification,
@@ -23,6 +22,7 @@ from eventsourcing_alchemy.runners.failure_texts import FailureTexts
 from eventsourcing_alchemy.runners.forgotten_tracking import ForgottenTracking
 from eventsourcing_alchemy.runners.health import Progress
 from eventsourcing_alchemy.runners.poison_policy import PoisonPolicy
+from eventsourcing_alchemy.runners.processing import NOT_OF_EVENTS
 from eventsourcing_alchemy.statements.parameters import one
 
 logger = logging.getLogger("eventsourcing_alchemy")

@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from eventsourcing_alchemy.database.joining import refuse_readers
 from eventsourcing_alchemy.errors import (
-    NOT_OF_EVENTS,
     AlreadyProcessedError,
     text_of,
 )
@@ -31,6 +30,7 @@ from eventsourcing_alchemy.resilience.error_classification import (
     error_kind_of,
 )
 from eventsourcing_alchemy.runners.forgotten_tracking import ForgottenTracking
+from eventsourcing_alchemy.runners.processing import NOT_OF_EVENTS
 from eventsourcing_alchemy.runners.suspicion import Suspicion
 from eventsourcing_alchemy.upserts.buffered_connection import buffering
 

@@ -253,7 +253,8 @@ def checked_duration(name: str, seconds: float) -> float:
         ProgrammingError: names the argument and the value.
     """
     if not 0 < seconds <= LONGEST_DURATION:
-        msg = f"{name} is {seconds!r}: expected more than 0 s, up to 2,000,000 s"
+        longest = f"{LONGEST_DURATION:,.0f}"
+        msg = f"{name} is {seconds!r}: expected more than 0 s, up to {longest} s"
         raise ProgrammingError(msg)
     return seconds
 

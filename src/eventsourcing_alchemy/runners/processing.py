@@ -3,7 +3,12 @@
 from asyncio import CancelledError
 from typing import Any
 
+from eventsourcing_alchemy.database.sole_writer import BesideViewError
+from eventsourcing_alchemy.errors import PositionLostError
 from eventsourcing_alchemy.host import Tracking
+
+NOT_OF_EVENTS = PositionLostError, BesideViewError
+"""Errors in the midst of the processing of an event that are the fault of no event."""
 
 
 def process_event(projection: Any, event: Any, tracking: Tracking) -> None:

@@ -6,8 +6,8 @@ from threading import Event
 from typing import Any, TypeVar
 
 from eventsourcing_alchemy.database.retrying import Endurance
-from eventsourcing_alchemy.database.sole_writer import sole_writer
-from eventsourcing_alchemy.errors import BesideViewError, TransientError, text_of
+from eventsourcing_alchemy.database.sole_writer import BesideViewError, sole_writer
+from eventsourcing_alchemy.errors import TransientError, text_of
 from eventsourcing_alchemy.host import (
     Notification,
     OperationalError,

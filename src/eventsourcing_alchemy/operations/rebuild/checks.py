@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.new_view import NewView
 from eventsourcing_alchemy.operations.rebuild.shared_tables import (
+    refuse_database_views,
     refuse_other_applications,
     refuse_shared_tables,
 )
@@ -26,6 +27,7 @@ def check(in_use: ViewInUse, new: NewView, *, is_begun: bool) -> None:
     _check_database(in_use)
     _check_positions(in_use)
     with in_use.recorder.reading() as connection:
+        refuse_database_views(connection, in_use)
         check_again(connection, in_use, new)
         _check_rights(connection, in_use, new)
         if not is_begun:
@@ -46,6 +48,28 @@ def check_again(connection: Connection, in_use: ViewInUse, new: NewView) -> None
     refuse_shared_tables(connection, in_use)
     refuse_other_applications(connection, in_use, "rebuild")
     _check_dependents(connection, new)
+
+
+def refuse_unwritten(in_use: ViewInUse, new: NewView) -> None:
+    """Makes sure that the projection writes to each table that has rows.
+
+    A table that it never writes to may be somebody else's.
+
+    Args:
+        in_use: the view in use.
+        new: the new one, which is built.
+
+    Raises:
+        ProgrammingError: names the tables, and the remedy.
+    """
+    found = new.empty_but_used(in_use.recorder.datastore)
+    if found:
+        msg = (
+            f"The rebuild wrote nothing to {', '.join(found)}, but they have rows: "
+            "declare tables that do not belong to the view in another MetaData (or "
+            "delete obsolete rows), and rebuild again"
+        )
+        raise ProgrammingError(msg)
 
 
 def _check_database(in_use: ViewInUse) -> None:

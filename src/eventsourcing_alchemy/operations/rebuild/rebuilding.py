@@ -14,7 +14,7 @@ from eventsourcing_alchemy.host import (
     Projection,
 )
 from eventsourcing_alchemy.operations.rebuild.building import Building
-from eventsourcing_alchemy.operations.rebuild.checks import check
+from eventsourcing_alchemy.operations.rebuild.checks import check, refuse_unwritten
 from eventsourcing_alchemy.operations.rebuild.exclusion import alone
 from eventsourcing_alchemy.operations.rebuild.new_view import NewView
 from eventsourcing_alchemy.operations.rebuild.patience import Patience
@@ -229,7 +229,7 @@ class _Rebuild:
                 position,
             )
         self._build()
-        self._refuse_empty_tables()
+        self._endure(lambda: refuse_unwritten(self._in_use, self._new))
         self._told(RebuildPhase.SWITCHING, self._goal)
         outcome = self._endure(self._caught_up_and_switched)
         self._told(RebuildPhase.SWITCHED, self._goal)
@@ -285,17 +285,6 @@ class _Rebuild:
         self._building.deal_with_failed(lambda: self._in_use.position or 0)
         self._switching.attempt()
         return Outcome.SWITCHED
-
-    def _refuse_empty_tables(self) -> None:
-        """A table that the projection never writes to may be somebody else's."""
-        store = self._in_use.recorder.datastore
-        if found := self._endure(lambda: self._new.empty_but_used(store)):
-            msg = (
-                f"The rebuild wrote nothing to {', '.join(found)}, but they have "
-                "rows: declare tables that do not belong to the view in another "
-                "MetaData (or delete obsolete rows), and rebuild again"
-            )
-            raise ProgrammingError(msg)
 
     def _tell(self, position: int) -> None:
         self._told(RebuildPhase.BUILDING, position)

@@ -7,7 +7,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Engine, TableClause, TextClause
 from sqlalchemy.sql.selectable import TextualSelect
 
-from eventsourcing_alchemy.errors import BesideViewError
+from eventsourcing_alchemy.database.sole_writer import BesideViewError
 from eventsourcing_alchemy.host import ProgrammingError
 from eventsourcing_alchemy.operations.rebuild.other_names import OtherNames
 from eventsourcing_alchemy.operations.rebuild.table_uses import TableUses

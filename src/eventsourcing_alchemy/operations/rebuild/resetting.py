@@ -1,6 +1,7 @@
 """Emptying a view, and forgetting its position."""
 
 from collections.abc import Mapping
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -11,6 +12,7 @@ from eventsourcing_alchemy.host import ProgrammingError, Projection
 from eventsourcing_alchemy.operations.rebuild.exclusion import ViewBusyError
 from eventsourcing_alchemy.operations.rebuild.rebuild_row import RebuildRows
 from eventsourcing_alchemy.operations.rebuild.shared_tables import (
+    refuse_database_views,
     refuse_other_applications,
     refuse_shared_tables,
 )
@@ -52,7 +54,8 @@ def reset(
             its tables, or the projection also follows another application.
     """
     with view_in_use(application_class, projection_class, view_class, env) as in_use:
-        in_use.found(lambda connection: refuse_shared_tables(connection, in_use))
+        for refuse in (refuse_database_views, refuse_shared_tables):
+            in_use.found(partial(refuse, in_use=in_use))
         recorder, name = in_use.recorder, in_use.application.name
         warn_of_unknown(in_use)
         lease = Lease(recorder.datastore, recorder.name, name)

@@ -43,8 +43,7 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
         in_use: the view in use.
 
     Raises:
-        ProgrammingError: names the tables, and what else has them. Also if some of
-            them are database views, whose rows are those of other tables.
+        ProgrammingError: names the tables, and what else has them.
     """
     schema = in_use.recorder.datastore.schema or default_schema(connection)
     names = _names(in_use.view_class.metadata, schema)
@@ -54,14 +53,22 @@ def refuse_shared_tables(connection: Connection, in_use: ViewInUse) -> None:
             f"({_listed(ours)}): declare the view's own in another MetaData"
         )
         raise ProgrammingError(msg)
-    _refuse_database_views(connection, in_use)
     here, known = other_projections(connection, in_use), known_projections()
     suspects = _suspects(in_use.view_class, here, known)
     _refuse_views(names, suspects, schema, "this database")
     _refuse_other_schemas(connection, in_use, schema, known)
 
 
-def _refuse_database_views(connection: Connection, in_use: ViewInUse) -> None:
+def refuse_database_views(connection: Connection, in_use: ViewInUse) -> None:
+    """Makes sure that the tables are tables, not database views of others.
+
+    Args:
+        connection: where to look.
+        in_use: the view in use.
+
+    Raises:
+        ProgrammingError: names those that are database views.
+    """
     metadata, store = in_use.view_class.metadata, in_use.recorder.datastore
     by_schema: dict[str | None, list[str]] = {}
     for table in () if metadata is None else metadata.tables.values():

@@ -20,7 +20,7 @@ KEPT = 500
 """Statements whose judgement is kept."""
 
 
-def written_tables(statement: Any) -> Iterator[TableClause]:
+def written_tables(statement: Any) -> Sequence[TableClause]:
     """The tables whose rows an INSERT, UPDATE or DELETE changes.
 
     Args:
@@ -29,15 +29,9 @@ def written_tables(statement: Any) -> Iterator[TableClause]:
     values = dict(getattr(statement, "_ordered_values", None) or ())
     values |= getattr(statement, "_values", None) or {}
     # MySQL may change several tables at once.
-    of_columns = [table for key in values for table in _plain(_table_of(key))]
-    if of_columns:
-        yield from of_columns
-    else:
-        yield from _plain(statement.table)
-
-
-def _table_of(column: Any) -> Any:
-    return getattr(column, "table", None)
+    of_columns = [getattr(each, "table", None) for each in values]
+    found = [table for each in of_columns for table in _plain(each)]
+    return found or list(_plain(statement.table))
 
 
 def _plain(table: Any) -> Iterator[TableClause]:
